@@ -1,0 +1,188 @@
+package consumer
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+	"github.com/nats-io/nuid"
+	"github.com/rs/zerolog"
+
+	"nightshift/policy"
+)
+
+// Provider makes one call. It must honour the context, read the whole body before it returns
+// and keep prompts, answers and keys out of the errors it puts into the reply.
+type Provider interface {
+	Call(ctx context.Context, c policy.Call) policy.Reply
+}
+
+// Account is a provider with its limits. All queues that name it share one guard.
+type Account struct {
+	Name     string
+	Provider Provider
+	Guard    policy.GuardConfig
+}
+
+// Queue is a route of jobs to one account.
+type Queue struct {
+	// Name is the queue's token in jobs.<queue>.
+	Name string
+	// Account names the provider the jobs go to.
+	Account string
+	// Attempts is how many failed calls a job may have before it is dead. Default 5.
+	Attempts int
+}
+
+// Config of a Consumer. Zero fields mean the documented defaults.
+type Config struct {
+	Accounts []Account
+	Queues   []Queue
+	// Worker names this process among the others. Default: a random name.
+	Worker string
+	// Grace is how long the calls in flight may take to finish after the context of Run
+	// has ended. Default 30 s.
+	Grace time.Duration
+	// AckWait is the lease of a job: how long the broker waits for a sign of life before
+	// it gives the job to another worker. Default 30 s, extended every third of it.
+	AckWait time.Duration
+	// CrashLimit is how often in a row a job may be delivered without any outcome before
+	// it is dead-lettered as crash_loop. Default 10.
+	CrashLimit int
+	// Exclusive says that no other process can hold a job, because this one owns the
+	// broker and its store was locked. What was in flight when its predecessor died is
+	// then called again at once instead of after AckWait.
+	Exclusive bool
+	// Replicas of the streams on a cluster. Default 1.
+	Replicas int
+	Log      zerolog.Logger
+}
+
+func (c Config) withDefaults() Config {
+	if c.Worker == "" {
+		c.Worker = "w-" + nuid.Next()[:8]
+	}
+	if c.Grace == 0 {
+		c.Grace = 30 * time.Second
+	}
+	if c.AckWait == 0 {
+		c.AckWait = 30 * time.Second
+	}
+	if c.CrashLimit == 0 {
+		c.CrashLimit = 10
+	}
+	return c
+}
+
+// Consumer works queues. Make one with New, then call Run once.
+type Consumer struct {
+	c      Config
+	js     jetstream.JetStream
+	store  *Store
+	fleet  *fleet
+	leases *leases
+	answer *committer // of RESULTS
+	dead   *committer // of DEAD
+	guards map[string]*policy.Guard
+	queues []*queue
+	stats  stats
+
+	jobs sync.WaitGroup // deliveries under way
+}
+
+// queue is what the pull loop of one queue needs.
+type queue struct {
+	Queue
+	provider Provider
+	guard    *policy.Guard
+	consumer jetstream.Consumer
+	// lookBelow is the last sequence that a predecessor may have worked on: such a job may
+	// have ended already. resets counts, for those it had in hand, how often.
+	lookBelow uint64
+	resets    map[uint64]int
+	// room bounds the jobs pulled and not yet settled, so that a store slower than the
+	// provider slows the pulling down.
+	room chan struct{}
+}
+
+// New opens the streams, making those that are missing, and the durable consumer of each
+// queue. JOBS must exist (producer.New makes it).
+func New(ctx context.Context, js jetstream.JetStream, c Config) (*Consumer, error) {
+	c = c.withDefaults()
+	store, err := OpenStore(ctx, js, c.Replicas)
+	if err != nil {
+		return nil, err
+	}
+	w := &Consumer{c: c, js: js, store: store, guards: map[string]*policy.Guard{}}
+	w.leases = newLeases(c.AckWait)
+	w.answer = newCommitter(js)
+	w.dead = newCommitter(js)
+	w.fleet = &fleet{kv: store.fleet, guards: w.guards, log: c.Log}
+	providers := map[string]Provider{}
+	for _, a := range c.Accounts {
+		g := a.Guard
+		g.Provider = a.Name
+		g.OnHold = w.fleet.tellHold
+		g.OnGate = func(until time.Time) { w.fleet.tellGate(a.Name, until) }
+		w.guards[a.Name] = policy.NewGuard(g)
+		providers[a.Name] = a.Provider
+	}
+	for _, q := range c.Queues {
+		guard := w.guards[q.Account]
+		if guard == nil {
+			return nil, fmt.Errorf("queue %s: no provider %q", q.Name, q.Account)
+		}
+		if q.Attempts == 0 {
+			q.Attempts = 5
+		}
+		w.queues = append(w.queues, &queue{
+			Queue: q, guard: guard, provider: providers[q.Account], room: make(chan struct{}, 2*guard.Ceiling()+256),
+		})
+	}
+	return w, w.openQueues(ctx)
+}
+
+// Run pulls and works until ctx ends, then finishes the calls in flight within the grace
+// period, hands back the rest and returns when all is settled. The error is nil after a
+// shutdown by ctx, and otherwise says why no more jobs can be worked.
+func (c *Consumer) Run(ctx context.Context) error {
+	// What is in hand outlives ctx by the grace period; what is answered is stored even
+	// after that.
+	calls, cancelCalls := context.WithCancel(context.WithoutCancel(ctx))
+	defer cancelCalls()
+	background, stopBackground := context.WithCancel(context.WithoutCancel(ctx))
+	var helpers sync.WaitGroup
+	for _, run := range []func(context.Context){c.leases.run, c.answer.run, c.dead.run, c.fleet.run, c.beat} {
+		helpers.Go(func() { run(background) })
+	}
+	pulling, stopPulling := context.WithCancel(ctx)
+	defer stopPulling()
+	errs := make(chan error, 2*len(c.queues))
+	var pulls sync.WaitGroup
+	for _, q := range c.queues {
+		pulls.Go(func() {
+			if err := c.pull(pulling, calls, q); err != nil {
+				errs <- fmt.Errorf("pull from queue %s: %w", q.Name, err)
+				stopPulling()
+			}
+		})
+	}
+	for name := range c.guards {
+		pulls.Go(func() { c.probe(pulling, calls, name) })
+	}
+	pulls.Wait()
+	timer := time.AfterFunc(c.c.Grace, cancelCalls)
+	c.jobs.Wait()
+	timer.Stop()
+	stopBackground()
+	helpers.Wait()
+	close(errs)
+	var all []error
+	for err := range errs {
+		all = append(all, err)
+	}
+	return errors.Join(all...)
+}

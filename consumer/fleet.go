@@ -1,0 +1,151 @@
+package consumer
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+	"github.com/rs/zerolog"
+
+	"nightshift/policy"
+)
+
+// fleet shares what one worker learns about a provider with the others, through the FLEET
+// bucket: holds and gates.
+type fleet struct {
+	kv     jetstream.KeyValue
+	guards map[string]*policy.Guard
+	log    zerolog.Logger
+}
+
+const (
+	holdPrefix   = "hold."
+	gatePrefix   = "gate."
+	workerPrefix = "worker."
+)
+
+// tellWait bounds one write of shared state.
+const tellWait = 5 * time.Second
+
+func (f *fleet) tellHold(h policy.Hold) {
+	f.log.Warn().Str("provider", h.Provider).Str("class", string(h.Class)).Int("status", h.Status).
+		Str("code", h.Code).Str("owner", h.Owner).Time("next_probe", h.Probe).
+		Msg("provider held, every job is kept: " + h.Remedy)
+	f.tell(holdPrefix+h.Provider, h)
+}
+
+func (f *fleet) tellGate(provider string, until time.Time) {
+	f.log.Debug().Str("provider", provider).Time("until", until).Msg("gate shut")
+	f.tell(gatePrefix+provider, until)
+}
+
+func (f *fleet) tell(key string, v any) {
+	ctx, cancel := context.WithTimeout(context.Background(), tellWait)
+	defer cancel()
+	data, err := json.Marshal(v)
+	if err == nil {
+		_, err = f.kv.Put(ctx, key, data)
+	}
+	if err != nil {
+		f.log.Error().Err(err).Str("key", key).Msg("other workers cannot be told")
+	}
+}
+
+// run makes the guards obey what other workers wrote, until ctx ends.
+func (f *fleet) run(ctx context.Context) {
+	for ctx.Err() == nil {
+		if err := f.watch(ctx); err != nil && ctx.Err() == nil {
+			f.log.Warn().Err(err).Msg("cannot watch shared state, trying again")
+			sleep(ctx, errorWait)
+		}
+	}
+}
+
+func (f *fleet) watch(ctx context.Context) error {
+	w, err := f.kv.WatchFiltered(ctx, []string{holdPrefix + ">", gatePrefix + ">"})
+	if err != nil {
+		return fmt.Errorf("watch bucket %s: %w", fleetBucket, err)
+	}
+	defer func() { _ = w.Stop() }()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case e, ok := <-w.Updates():
+			if !ok {
+				return errors.New("watch ended")
+			}
+			if e != nil { // nil only says that the present state is complete
+				f.apply(e)
+			}
+		}
+	}
+}
+
+func (f *fleet) apply(e jetstream.KeyValueEntry) {
+	if name, ok := strings.CutPrefix(e.Key(), holdPrefix); ok && f.guards[name] != nil {
+		if e.Operation() != jetstream.KeyValuePut {
+			f.guards[name].SetHold(nil)
+			return
+		}
+		if h, err := decodeHold(e); err == nil {
+			f.guards[name].SetHold(&h)
+		}
+	}
+	if name, ok := strings.CutPrefix(e.Key(), gatePrefix); ok && f.guards[name] != nil {
+		var until time.Time
+		if json.Unmarshal(e.Value(), &until) == nil {
+			f.guards[name].Shut(until)
+		}
+	}
+}
+
+func decodeHold(e jetstream.KeyValueEntry) (h policy.Hold, err error) {
+	if err := json.Unmarshal(e.Value(), &h); err != nil {
+		return h, fmt.Errorf("decode hold: %w", err)
+	}
+	return h, nil
+}
+
+// Worker is a sign of life: what a worker is and what it waits for.
+type Worker struct {
+	ID        string                  `json:"id"`
+	Host      string                  `json:"host"`
+	PID       int                     `json:"pid"`
+	Started   time.Time               `json:"started"`
+	Beat      time.Time               `json:"beat"`
+	Queues    []string                `json:"queues"`
+	Calls     int64                   `json:"calls"`
+	Answered  int64                   `json:"answered"`
+	Providers map[string]policy.State `json:"providers"`
+}
+
+// beatEvery is how often a worker shows that it lives; one that has not for three times as
+// long is taken for gone.
+const beatEvery = 2 * time.Second
+
+func (c *Consumer) beat(ctx context.Context) {
+	host, _ := os.Hostname() // for people only
+	w := Worker{ID: c.c.Worker, Host: host, PID: os.Getpid(), Started: time.Now().UTC()}
+	for _, q := range c.queues {
+		w.Queues = append(w.Queues, q.Name)
+	}
+	for {
+		s := c.Stats()
+		w.Beat, w.Calls, w.Answered, w.Providers = time.Now().UTC(), s.Calls, s.Answered, s.Providers
+		c.fleet.tell(workerPrefix+w.ID, w)
+		if !sleep(ctx, beatEvery) {
+			break
+		}
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), tellWait)
+	defer cancel()
+	if err := c.store.fleet.Purge(ctx, workerPrefix+w.ID, jetstream.PurgeTTL(time.Minute)); err != nil {
+		c.c.Log.Debug().Err(err).Msg("sign of life stays until it is out of date")
+	}
+}

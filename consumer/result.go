@@ -1,0 +1,130 @@
+package consumer
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"nightshift/policy"
+	"nightshift/producer"
+)
+
+// The headers of an ending in RESULTS.
+const (
+	headerEnding = "Nightshift-Ending" // answer or dead
+	headerMeta   = "Nightshift-Meta"   // a Meta as JSON
+	endingAnswer = "answer"
+	endingDead   = "dead"
+)
+
+// Meta is what is known of an ended job beside its answer.
+type Meta struct {
+	// Call names the delivery that wrote the ending; no two are alike.
+	Call     string `json:"call"`
+	Queue    string `json:"queue,omitempty"`
+	Provider string `json:"provider,omitempty"`
+	Model    string `json:"model,omitempty"`
+	Worker   string `json:"worker,omitempty"`
+	// Class says why a dead job is dead.
+	Class policy.Class `json:"class,omitempty"`
+	// Calls counts all calls of the job, Again those among them that may repeat one whose
+	// worker died; Waits the hand-backs for capacity.
+	Calls int `json:"calls,omitempty"`
+	Again int `json:"again,omitempty"`
+	Waits int `json:"waits,omitempty"`
+	// LatencyMS is the time of the answering call in milliseconds.
+	LatencyMS    int64  `json:"latency_ms,omitempty"`
+	InputTokens  int    `json:"input_tokens,omitempty"`
+	OutputTokens int    `json:"output_tokens,omitempty"`
+	FinishReason string `json:"finish_reason,omitempty"`
+}
+
+// Ending is how a job ended: Line is its answer as an OpenAI output line without the newline,
+// empty for a dead job.
+type Ending struct {
+	Key  string
+	Dead bool
+	Meta Meta
+	Line []byte
+}
+
+// ErrNoEnding says that a job has not ended.
+var ErrNoEnding = errors.New("no ending")
+
+func resultsConfig(replicas int) jetstream.StreamConfig {
+	return jetstream.StreamConfig{
+		Name:               ResultsStream,
+		Description:        "endings: answers, and markers of the dead",
+		Subjects:           []string{"results.>"},
+		MaxMsgsPerSubject:  1,
+		MaxAge:             resultAge,
+		AllowDirect:        true,
+		AllowAtomicPublish: true,
+		Replicas:           replicas,
+	}
+}
+
+func resultSubject(batch, key string) string { return "results." + batch + "." + key }
+
+// newEnding makes the message that ends a job. The server stores it only if the job has no
+// ending yet: the first writer wins.
+func newEnding(batch, key, kind string, meta *Meta, line []byte) (*nats.Msg, error) {
+	m := &nats.Msg{Subject: resultSubject(batch, key), Data: line}
+	text, err := json.Marshal(meta)
+	if err != nil {
+		return nil, fmt.Errorf("encode meta of %s: %w", key, err)
+	}
+	m.Header = nats.Header{
+		headerEnding:                      {kind},
+		headerMeta:                        {string(text)},
+		jetstream.ExpectedLastSubjSeqHeader: {"0"},
+	}
+	return m, nil
+}
+
+// Ending reads how a job ended; ErrNoEnding when it has not.
+func (s *Store) Ending(ctx context.Context, batch, key string) (Ending, error) {
+	m, err := s.results.GetLastMsgForSubject(ctx, resultSubject(batch, key))
+	if errors.Is(err, jetstream.ErrMsgNotFound) {
+		return Ending{}, ErrNoEnding
+	}
+	if err != nil {
+		return Ending{}, fmt.Errorf("look for the ending of %s: %w", key, err)
+	}
+	return readEnding(m.Subject, m.Header, m.Data)
+}
+
+func readEnding(subject string, h nats.Header, data []byte) (Ending, error) {
+	e := Ending{Key: subject[strings.LastIndexByte(subject, '.')+1:], Dead: h.Get(headerEnding) == endingDead, Line: data}
+	if err := json.Unmarshal([]byte(h.Get(headerMeta)), &e.Meta); err != nil {
+		return Ending{}, fmt.Errorf("decode meta of %s: %w", e.Key, err)
+	}
+	return e, nil
+}
+
+// answerLine makes an OpenAI output line. body must be JSON without line breaks.
+func answerLine(j *producer.Job, call, requestID string, body []byte) []byte {
+	b := make([]byte, 0, len(body)+len(j.ID)+len(requestID)+128)
+	b = append(b, `{"id":"batch_req_`...)
+	b = append(b, call...)
+	b = append(b, `","custom_id":`...)
+	b = appendString(b, customID(j))
+	b = append(b, `,"response":{"status_code":200,"request_id":`...)
+	b = appendString(b, requestID)
+	b = append(b, `,"body":`...)
+	b = append(b, body...)
+	return append(b, `},"error":null}`...)
+}
+
+// customID is what the job's line is known by: its author's id, or else the key.
+func customID(j *producer.Job) string {
+	if j.ID != "" {
+		return j.ID
+	}
+	return j.Key
+}

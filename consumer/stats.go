@@ -1,0 +1,69 @@
+package consumer
+
+import (
+	"sync"
+	"sync/atomic"
+
+	"nightshift/policy"
+)
+
+// stats counts what this process did since it started; for display only. What a batch came
+// to is told by the streams.
+type stats struct {
+	calls, answered, later, doubled atomic.Int64
+	inTokens, outTokens             atomic.Int64
+	mu                              sync.Mutex
+	dead                            map[policy.Class]int64
+}
+
+// Stats is a snapshot of what this worker did since it started.
+type Stats struct {
+	// Calls were started, Answered stored, Later handed back to wait, Doubled answered
+	// although another worker's ending was first.
+	Calls, Answered, Later, Doubled int64
+	InputTokens, OutputTokens       int64
+	// Dead counts the dead letters by class.
+	Dead map[policy.Class]int64
+	// Providers tells what stands between the queue and each provider.
+	Providers map[string]policy.State
+}
+
+func (s *stats) settled(o outcome, f *policy.Fault) {
+	switch o {
+	case answered:
+		s.answered.Add(1)
+	case later, early:
+		s.later.Add(1)
+	case dead:
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		if s.dead == nil {
+			s.dead = map[policy.Class]int64{}
+		}
+		s.dead[f.Class]++
+	case proceed, ended, returned:
+	}
+}
+
+func (s *stats) tokens(in, out int) {
+	s.inTokens.Add(int64(in))
+	s.outTokens.Add(int64(out))
+}
+
+// Stats tells what this worker did so far.
+func (c *Consumer) Stats() Stats {
+	s := Stats{
+		Calls: c.stats.calls.Load(), Answered: c.stats.answered.Load(), Later: c.stats.later.Load(),
+		Doubled: c.stats.doubled.Load(), InputTokens: c.stats.inTokens.Load(), OutputTokens: c.stats.outTokens.Load(),
+		Dead: map[policy.Class]int64{}, Providers: map[string]policy.State{},
+	}
+	c.stats.mu.Lock()
+	for class, n := range c.stats.dead {
+		s.Dead[class] = n
+	}
+	c.stats.mu.Unlock()
+	for name, g := range c.guards {
+		s.Providers[name] = g.State()
+	}
+	return s
+}

@@ -1,0 +1,72 @@
+package policy
+
+import (
+	"math/rand/v2"
+	"sync"
+	"time"
+)
+
+// gate is shut until a time the provider asked for. It only ever moves outwards while shut.
+type gate struct {
+	mu    sync.Mutex
+	until time.Time
+	// strikes counts rate limits in a row that gave no time, to wait longer each time.
+	strikes int
+}
+
+// The spread added to a wait, upwards only: a fleet that was told the same time must not
+// come back at the same instant.
+const (
+	jitterShare = 0.1
+	jitterMax   = 5 * time.Second
+)
+
+// Jitter returns d with up to a tenth added, at most five seconds, and never less than d.
+func Jitter(d time.Duration) time.Duration {
+	spread := min(time.Duration(float64(d)*jitterShare), jitterMax)
+	if spread <= 0 {
+		return d
+	}
+	return d + rand.N(spread) //nolint:gosec // spreading load needs no secrecy
+}
+
+// strike shuts the gate for retryAfter, or for a growing while when the provider gave none.
+func (g *gate) strike(retryAfter time.Duration, now time.Time) (until time.Time, moved bool) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if retryAfter <= 0 {
+		if now.Before(g.until) { // one burst of refusals is one strike
+			return g.until, false
+		}
+		retryAfter = backoff(g.strikes)
+		g.strikes++
+	}
+	return g.push(now.Add(retryAfter))
+}
+
+func (g *gate) push(until time.Time) (time.Time, bool) {
+	if !until.After(g.until) {
+		return g.until, false
+	}
+	g.until = until
+	return until, true
+}
+
+// shut keeps the gate shut until a time another worker was told.
+func (g *gate) shut(until time.Time) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.push(until)
+}
+
+func (g *gate) answered() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.strikes = 0
+}
+
+func (g *gate) opens() time.Time {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.until
+}

@@ -1,0 +1,137 @@
+package policy
+
+import (
+	"sync"
+	"time"
+)
+
+// Hold is a provider at rest until somebody acts.
+type Hold struct {
+	Provider string    `json:"provider"`
+	Class    Class     `json:"class"`
+	Since    time.Time `json:"since"`
+	Status   int       `json:"status,omitempty"`
+	Code     string    `json:"code,omitempty"`
+	// Words are the provider's own, redacted.
+	Words string `json:"words,omitempty"`
+	// Owner is who can mend it, Remedy what they must do.
+	Owner  string `json:"owner"`
+	Remedy string `json:"remedy"`
+	// Probe is when one job is tried again to see whether it has healed; Probes counts them.
+	Probe  time.Time `json:"probe"`
+	Probes int       `json:"probes,omitempty"`
+}
+
+// HealthConfig says how much evidence a hold takes. Zero fields mean the defaults.
+type HealthConfig struct {
+	// Alike is how many different jobs must fail alike, with no success between, before an
+	// ambiguous fault is taken for the account's. Default 3.
+	Alike int
+	// Flood is how many dead letters of one class in a row, with no answer between, hold
+	// the provider: a broken template is not 400,000 dead letters. Default 50.
+	Flood int
+	// Row is how many failed calls in a row of any kind, but rate limits and lack of
+	// capacity, hold the provider. Default 200.
+	Row int
+}
+
+func (c HealthConfig) withDefaults() HealthConfig {
+	if c.Alike == 0 {
+		c.Alike = 3
+	}
+	if c.Flood == 0 {
+		c.Flood = 50
+	}
+	if c.Row == 0 {
+		c.Row = 200
+	}
+	return c
+}
+
+// Health judges over many jobs whose fault a fault is. It is safe for concurrent use.
+type Health struct {
+	mu sync.Mutex
+	c  HealthConfig
+	// answered says that the provider has answered since the last hold.
+	answered bool
+	// alike holds the jobs that failed with an ambiguous class since the last answer.
+	alike map[Class]map[string]struct{}
+	// dead counts the dead letters of one class since the last answer.
+	dead      int
+	deadClass Class
+	row       int
+}
+
+// NewHealth returns a Health that has seen nothing yet.
+func NewHealth(c HealthConfig) *Health {
+	return &Health{c: c.withDefaults(), alike: map[Class]map[string]struct{}{}}
+}
+
+// Answer notes that a job was answered.
+func (h *Health) Answer() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.answered = true
+	if len(h.alike) > 0 {
+		clear(h.alike)
+	}
+	h.dead, h.row = 0, 0
+}
+
+// Judge notes a job's fault and says whose it is, and whether the provider must be held.
+func (h *Health) Judge(job string, f *Fault) (e Evidence, hold bool) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	v := f.Class.Verdict()
+	if v == VerdictLater {
+		return Unclear, false
+	}
+	h.row++
+	hold = h.row >= h.c.Row
+	switch {
+	case f.Class.Ambiguous():
+		e = h.ambiguous(job, f.Class)
+	case v == VerdictHold:
+		e = OfAccount
+	case v == VerdictRetry: // an outage is the breaker's; here it only counts in the row
+	default:
+		e = h.flood(f.Class)
+	}
+	return e, hold || e == OfAccount
+}
+
+func (h *Health) ambiguous(job string, c Class) Evidence {
+	if h.answered {
+		return h.flood(c)
+	}
+	jobs := h.alike[c]
+	if jobs == nil {
+		jobs = map[string]struct{}{}
+		h.alike[c] = jobs
+	}
+	jobs[job] = struct{}{}
+	if len(jobs) >= h.c.Alike {
+		return OfAccount
+	}
+	return Unclear
+}
+
+// flood counts the dead letters of one class in a row.
+func (h *Health) flood(c Class) Evidence {
+	if c != h.deadClass {
+		h.deadClass, h.dead = c, 0
+	}
+	h.dead++
+	if h.dead >= h.c.Flood {
+		return OfAccount
+	}
+	return OfJob
+}
+
+// Reset forgets the evidence, when a hold was released.
+func (h *Health) Reset() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.answered, h.dead, h.row = false, 0, 0
+	clear(h.alike)
+}

@@ -1,0 +1,76 @@
+package policy
+
+import "time"
+
+// Attempt is one provider call that failed through the job, the provider or the network.
+type Attempt struct {
+	At         time.Time     `json:"at"`
+	Provider   string        `json:"provider,omitempty"`
+	Class      Class         `json:"class"`
+	Status     int           `json:"status,omitempty"`
+	Code       string        `json:"code,omitempty"`
+	Type       string        `json:"type,omitempty"`
+	RequestID  string        `json:"request_id,omitempty"`
+	Rule       string        `json:"rule,omitempty"`
+	Latency    time.Duration `json:"latency_ns,omitempty"`
+	RetryAfter time.Duration `json:"retry_after_ns,omitempty"`
+	// Message is the provider's sentence; it may repeat the prompt and is never logged.
+	Message string `json:"message,omitempty"`
+}
+
+// NewAttempt records a fault as an attempt.
+func NewAttempt(at time.Time, provider string, latency time.Duration, f *Fault) Attempt {
+	return Attempt{
+		At: at.UTC(), Provider: provider, Class: f.Class, Status: f.Status, Code: f.Code, Type: f.Type,
+		RequestID: f.RequestID, Rule: f.Rule, Latency: latency, RetryAfter: f.RetryAfter, Message: f.Message,
+	}
+}
+
+// History is what happened to one job so far, over all deliveries and workers.
+type History struct {
+	// Calls counts every call of the job, whatever came of it.
+	Calls int `json:"calls,omitempty"`
+	// Attempts are the failed calls that count against the job's limit.
+	Attempts []Attempt `json:"attempts,omitempty"`
+	// Waits counts hand-backs that cost the job nothing, for capacity or a held account;
+	// LastWait is the latest of them.
+	Waits    int      `json:"waits,omitempty"`
+	LastWait *Attempt `json:"last_wait,omitempty"`
+	// Until is when the job may be called again.
+	Until time.Time `json:"until,omitzero"`
+	// Deliveries and Resets tell how often the job had been handed out when its latest
+	// outcome was recorded; what came after without an outcome are crashes.
+	Deliveries uint64 `json:"deliveries,omitempty"`
+	Resets     int    `json:"resets,omitempty"`
+}
+
+// Crashes counts the deliveries that ended without any outcome since the latest recorded
+// one: workers that died, or lost their lease, with the job in hand. deliveries counts the
+// present one; resets counts how often a restart of the broker found the job in hand and
+// started the count of deliveries afresh.
+func (h History) Crashes(deliveries uint64, resets int) int {
+	if resets > h.Resets {
+		return resets - h.Resets - 1 + int(deliveries) //nolint:gosec // a count of deliveries fits
+	}
+	return int(deliveries) - 1 - int(h.Deliveries) //nolint:gosec // a count of deliveries fits
+}
+
+// Add notes the failed calls of one delivery and what was decided about the last of them. A
+// decision that does not count makes a wait of it; transient faults before it still count,
+// unless the whole provider fails.
+func (h *History) Add(r Result, d Decision, now time.Time) {
+	h.Calls += r.Calls
+	failed := r.Attempts
+	if !d.Counts {
+		h.Waits++
+		w := NewAttempt(now, "", r.Reply.Latency, r.Fault)
+		if n := len(failed); n > 0 {
+			w, failed = failed[n-1], failed[:n-1]
+		}
+		h.LastWait = &w
+		if r.Evidence == OfAccount {
+			return
+		}
+	}
+	h.Attempts = append(h.Attempts, failed...)
+}

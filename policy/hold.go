@@ -1,0 +1,54 @@
+package policy
+
+import "time"
+
+// startHold puts the provider to rest; a hold that stands already only moves its next probe.
+func (g *Guard) startHold(f *Fault) {
+	now := time.Now().UTC()
+	g.mu.Lock()
+	h := Hold{
+		Provider: g.c.Provider, Class: f.Class, Since: now, Status: f.Status, Code: f.Code, Words: f.Words(),
+		Owner: f.Class.Owner(), Remedy: f.Class.Remedy(),
+	}
+	if g.hold != nil {
+		if now.Before(g.hold.Probe) { // the calls that were in flight when it began
+			g.mu.Unlock()
+			return
+		}
+		h.Since, h.Probes = g.hold.Since, g.hold.Probes+1
+	}
+	h.Probe = now.Add(max(f.RetryAfter, g.ProbeDelay(h.Probes)))
+	g.hold = &h
+	g.mu.Unlock()
+	g.wake()
+	g.c.OnHold(h)
+}
+
+// SetHold makes the guard obey a hold another worker has begun or moved; nil releases it.
+func (g *Guard) SetHold(h *Hold) {
+	g.mu.Lock()
+	released := g.hold != nil && h == nil
+	g.hold = h
+	g.mu.Unlock()
+	if released {
+		g.health.Reset()
+	}
+	g.wake()
+}
+
+// Shut makes the guard obey a gate another worker was told of.
+func (g *Guard) Shut(until time.Time) {
+	g.gate.shut(until)
+	g.wake()
+}
+
+// ProbeSlot takes a slot for one job although the provider is held. The caller must be the
+// only worker that probes.
+func (g *Guard) ProbeSlot() bool {
+	got, _ := g.window.TryTake(1)
+	return got == 1
+}
+
+// ProbeDelay is how long to wait before the probe after n: it doubles to eight times the
+// configured time.
+func (g *Guard) ProbeDelay(n int) time.Duration { return g.c.ProbeEvery << min(max(n, 0), 3) }

@@ -1,0 +1,85 @@
+package producer
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strconv"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+	"github.com/nats-io/nuid"
+)
+
+// MaxAtomic is how many messages the server takes in one atomic batch.
+const MaxAtomic = 1000
+
+// The headers of an atomic batch (ADR-50). nats.go has no call for them yet.
+const (
+	headerBatchID       = "Nats-Batch-Id"
+	headerBatchSequence = "Nats-Batch-Sequence"
+	headerBatchCommit   = "Nats-Batch-Commit"
+)
+
+// errCodeFull is what the server answers when a stream with DiscardNew is at MaxBytes.
+const errCodeFull jetstream.ErrorCode = 10077
+
+// PublishAtomic stores all of msgs or none of them, with one fsync on a broker that syncs
+// always. All must go to one stream, at most MaxAtomic of them. A refusal by the server is a
+// *jetstream.APIError; a message can then be published again by itself.
+func PublishAtomic(ctx context.Context, nc *nats.Conn, msgs []*nats.Msg) error {
+	id := nuid.Next()
+	last := len(msgs) - 1
+	for i, m := range msgs {
+		if m.Header == nil {
+			m.Header = nats.Header{}
+		}
+		m.Header[headerBatchID] = []string{id}
+		m.Header[headerBatchSequence] = []string{strconv.Itoa(i + 1)}
+		if i == last {
+			break
+		}
+		if err := nc.PublishMsg(m); err != nil {
+			return fmt.Errorf("publish atomic batch: %w", err)
+		}
+	}
+	msgs[last].Header[headerBatchCommit] = []string{"1"}
+	defer stripBatch(msgs)
+	reply, err := nc.RequestMsgWithContext(ctx, msgs[last])
+	if err != nil {
+		return fmt.Errorf("commit atomic batch: %w", err)
+	}
+	return readAck(reply.Data, len(msgs))
+}
+
+// stripBatch makes the messages fit to be published one by one after a refusal.
+func stripBatch(msgs []*nats.Msg) {
+	for _, m := range msgs {
+		delete(m.Header, headerBatchID)
+		delete(m.Header, headerBatchSequence)
+		delete(m.Header, headerBatchCommit)
+	}
+}
+
+func readAck(data []byte, want int) error {
+	var ack struct {
+		Error *jetstream.APIError `json:"error"`
+		Count int                 `json:"count"`
+	}
+	if err := json.Unmarshal(data, &ack); err != nil {
+		return fmt.Errorf("read ack of atomic batch: %w", err)
+	}
+	if ack.Error != nil {
+		return ack.Error
+	}
+	if ack.Count != want {
+		return fmt.Errorf("commit atomic batch: %d of %d messages stored", ack.Count, want)
+	}
+	return nil
+}
+
+func isFull(err error) bool {
+	var api *jetstream.APIError
+	return errors.As(err, &api) && api.ErrorCode == errCodeFull
+}

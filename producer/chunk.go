@@ -1,0 +1,80 @@
+package producer
+
+import (
+	"context"
+	"strconv"
+
+	"github.com/nats-io/nats.go"
+)
+
+// A chunk is bounded in bytes as well as in messages, so that 1,000 long prompts do not
+// fill the connection's buffers.
+const maxChunkBytes = 8 << 20
+
+// chunk is the part of a batch that is stored at once.
+type chunk struct {
+	msgs     []*nats.Msg
+	bytes    int
+	lastLine int
+	lastKey  string
+}
+
+func (c *chunk) full() bool { return len(c.msgs) == MaxAtomic || c.bytes >= maxChunkBytes }
+
+// look makes the consumer look for an ending before it calls: two submitters at once may
+// have stored this chunk twice.
+func (c *chunk) look() {
+	for _, m := range c.msgs {
+		m.Header.Set(HeaderLook, "1")
+	}
+}
+
+// readChunks sends the entries of the source after the first skip, in chunks.
+func (s Submission) readChunks(ctx context.Context, src *Source, r Report, skip int, out chan<- chunk) error {
+	subject := Subject(s.Queue, s.Batch)
+	var c chunk
+	for entry, err := range src.Entries(ctx, r, s.Limits) {
+		if err != nil {
+			return err
+		}
+		if entry.Err != nil && !s.SkipInvalid {
+			continue
+		}
+		if skip > 0 {
+			skip--
+			continue
+		}
+		c.add(subject, entry)
+		if c.full() && !send(ctx, out, &c) {
+			return ctx.Err()
+		}
+	}
+	if len(c.msgs) > 0 && !send(ctx, out, &c) {
+		return ctx.Err()
+	}
+	return nil
+}
+
+func (c *chunk) add(subject string, e Entry) {
+	m := &nats.Msg{Subject: subject, Header: nats.Header{}, Data: append([]byte(nil), e.Data...)}
+	c.lastLine, c.lastKey = e.Line, e.Job.Key
+	if e.Err != nil {
+		c.lastKey = lineKey(e.Line)
+		m.Header.Set(HeaderLine, strconv.Itoa(e.Line))
+		m.Header.Set(HeaderInvalid, e.Err.Reason)
+	}
+	c.msgs = append(c.msgs, m)
+	c.bytes += len(m.Data)
+}
+
+func send(ctx context.Context, out chan<- chunk, c *chunk) bool {
+	c.msgs[len(c.msgs)-1].Header.Set(HeaderLine, strconv.Itoa(c.lastLine))
+	full := *c
+	*c = chunk{}
+	select {
+	case out <- full:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}

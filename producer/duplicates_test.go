@@ -1,0 +1,114 @@
+package producer_test
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"runtime"
+	"testing"
+
+	"nightshift/producer"
+	"pgregory.net/rapid"
+)
+
+// sampler is a context that looks at the heap when it is asked whether to go on, which happens
+// at every line: so the peak is found without a goroutine and without chance.
+type sampler struct {
+	context.Context
+	every, calls int
+	peak         uint64
+}
+
+func (s *sampler) Err() error {
+	if s.calls++; s.calls%s.every == 0 {
+		s.peak = max(s.peak, liveHeap())
+	}
+	return nil
+}
+
+func liveHeap() uint64 {
+	runtime.GC()
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return m.HeapAlloc
+}
+
+// Not parallel: other tests would add to the heap.
+func TestValidateMemory(t *testing.T) { //nolint:paralleltest // see above
+	const lines, bytesPerLine = 2_000_000, 32
+	src := numbered(t, lines, func(i int) int { return i / 2 })
+	before := liveHeap()
+	ctx := &sampler{Context: context.Background(), every: lines / 20}
+	r, err := src.Validate(ctx, producer.Limits{})
+	if err != nil || r.Jobs != lines/2 || r.Invalid != lines/2 {
+		t.Fatal(r.Jobs, r.Invalid, err)
+	}
+	peak := max(ctx.peak, liveHeap())
+	runtime.KeepAlive(r)
+	grown := float64(peak-min(before, peak)) / lines
+	t.Logf("%.1f bytes a line", grown)
+	if grown > bytesPerLine {
+		t.Errorf("%.1f bytes a line, want at most %d", grown, bytesPerLine)
+	}
+}
+
+// numbered returns a source of lines whose ids are id(line).
+func numbered(t testing.TB, lines int, id func(int) int) *producer.Source {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "batch.jsonl")
+	file, err := os.Create(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := bufio.NewWriter(file)
+	for i := range lines {
+		fmt.Fprintf(w, "{\"custom_id\":\"r%d\",\"body\":{}}\n", id(i))
+	}
+	if err := w.Flush(); err != nil {
+		t.Fatal(err)
+	}
+	if err := file.Close(); err != nil {
+		t.Fatal(err)
+	}
+	src, err := producer.Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = src.Close() })
+	return src
+}
+
+// The table finds what a map finds, also where it has many chunks.
+func TestDuplicatesAgainstAMap(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(rt *rapid.T) {
+		lines := rapid.SampledFrom([]int{1, 2, 1023, 1024, 1025, 3071, 3073, 9000}).Draw(rt, "lines")
+		ids := rapid.IntRange(1, 2*lines).Draw(rt, "ids")
+		step := rapid.IntRange(1, 1000).Draw(rt, "step")
+		id := func(i int) int { return i * step * step % ids }
+		src := numbered(t, lines, id)
+		r, err := src.Validate(context.Background(), producer.Limits{})
+		if err != nil {
+			rt.Fatal(err)
+		}
+		first := map[int]int{}
+		for e, err := range src.Entries(context.Background(), r, producer.Limits{}) {
+			if err != nil {
+				rt.Fatal(err)
+			}
+			number := id(e.Line - 1)
+			want := fmt.Sprintf(`custom_id "r%d" is already on line %d`, number, first[number])
+			switch {
+			case first[number] == 0 && e.Err == nil:
+				first[number] = e.Line
+			case e.Err == nil || e.Err.Reason != want:
+				rt.Fatalf("line %d: %v, want %s", e.Line, e.Err, want)
+			}
+		}
+		if r.Jobs != len(first) {
+			rt.Fatalf("%d jobs, want %d", r.Jobs, len(first))
+		}
+	})
+}

@@ -1,0 +1,71 @@
+package producer
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+)
+
+// Stream is the name of the stream that holds the jobs not yet ended.
+const Stream = "JOBS"
+
+const subjectRoot = "jobs."
+
+// Config says how the streams of jobs and manifests are made when they do not exist yet.
+// Existing ones are left as they are: on a shared cluster their limits are the operator's.
+type Config struct {
+	// MaxBytes bounds JOBS, so that a full queue refuses jobs while results can still be
+	// stored; 0 is unlimited.
+	MaxBytes int64
+	// Replicas of the streams on a cluster; 0 means 1.
+	Replicas int
+}
+
+// Subject is where the jobs of a queue are published; batch may be empty.
+func Subject(queue, batch string) string {
+	if batch == "" {
+		return subjectRoot + queue
+	}
+	return subjectRoot + queue + "." + batch
+}
+
+// Subjects are the filters of a consumer of one queue: jobs published by hand and the jobs
+// of batches.
+func Subjects(queue string) []string {
+	return []string{subjectRoot + queue, subjectRoot + queue + ".>"}
+}
+
+func createJobs(ctx context.Context, js jetstream.JetStream, c Config) error {
+	_, err := js.Stream(ctx, Stream)
+	if !errors.Is(err, jetstream.ErrStreamNotFound) {
+		return wrap(err, "look up stream "+Stream)
+	}
+	maxBytes := c.MaxBytes
+	if maxBytes == 0 {
+		maxBytes = -1
+	}
+	_, err = js.CreateStream(ctx, jetstream.StreamConfig{
+		Name:        Stream,
+		Description: "jobs not yet ended",
+		Subjects:    []string{subjectRoot + ">"},
+		Retention:   jetstream.WorkQueuePolicy,
+		// A full queue says so to the publisher; the oldest job is never dropped.
+		Discard:            jetstream.DiscardNew,
+		MaxBytes:           maxBytes,
+		Duplicates:         2 * time.Minute,
+		AllowDirect:        true,
+		AllowAtomicPublish: true,
+		Replicas:           max(c.Replicas, 1),
+	})
+	return wrap(err, "create stream "+Stream)
+}
+
+func wrap(err error, what string) error {
+	if err == nil {
+		return nil
+	}
+	return fmt.Errorf("%s: %w", what, err)
+}
