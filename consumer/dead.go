@@ -121,16 +121,20 @@ func (l *DeadLetter) message(job jetstream.Msg) (*nats.Msg, error) {
 
 // hasDead says whether the entry in DEAD that belongs to a marker is there.
 func (s *Store) hasDead(ctx context.Context, batch string, marker Ending) (bool, error) {
-	_, err := s.dead.GetLastMsgForSubject(ctx, deadSubject(batch, marker.Meta.Class, marker.Key))
-	if errors.Is(err, jetstream.ErrMsgNotFound) {
+	_, err := s.DeadLetter(ctx, batch, marker.Meta.Class, marker.Key)
+	if errors.Is(err, ErrNoEnding) {
 		return false, nil
 	}
 	return err == nil, err
 }
 
-// DeadLetter reads one; ErrNoEnding when there is none.
-func (s *Store) DeadLetter(ctx context.Context, batch, key string) (DeadLetter, error) {
-	m, err := s.dead.GetLastMsgForSubject(ctx, deadSubject(batch, "*", key))
+// DeadLetter reads one; class may be empty where it is not known. ErrNoEnding when there is
+// none.
+func (s *Store) DeadLetter(ctx context.Context, batch string, class policy.Class, key string) (DeadLetter, error) {
+	if class == "" {
+		class = "*"
+	}
+	m, err := s.dead.GetLastMsgForSubject(ctx, deadSubject(batch, class, key))
 	if errors.Is(err, jetstream.ErrMsgNotFound) {
 		return DeadLetter{}, fmt.Errorf("dead letter %s: %w", key, ErrNoEnding)
 	}

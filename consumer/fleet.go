@@ -112,6 +112,13 @@ func decodeHold(e jetstream.KeyValueEntry) (h policy.Hold, err error) {
 	return h, nil
 }
 
+func decodeWorker(e jetstream.KeyValueEntry) (w Worker, err error) {
+	if err := json.Unmarshal(e.Value(), &w); err != nil {
+		return w, fmt.Errorf("decode worker: %w", err)
+	}
+	return w, nil
+}
+
 // Worker is a sign of life: what a worker is and what it waits for.
 type Worker struct {
 	ID        string                  `json:"id"`

@@ -80,8 +80,8 @@ func newEnding(batch, key, kind string, meta *Meta, line []byte) (*nats.Msg, err
 		return nil, fmt.Errorf("encode meta of %s: %w", key, err)
 	}
 	m.Header = nats.Header{
-		headerEnding:                      {kind},
-		headerMeta:                        {string(text)},
+		headerEnding:                        {kind},
+		headerMeta:                          {string(text)},
 		jetstream.ExpectedLastSubjSeqHeader: {"0"},
 	}
 	return m, nil

@@ -119,7 +119,7 @@ func (c Class) Owner() string {
 
 // Remedy tells who must do what, in one sentence; "" for a class that is none of Classes.
 func (c Class) Remedy() string {
-	switch c {
+	switch c { //nolint:exhaustive // accountRemedy names the others
 	case Malformed:
 		return "Correct the message so that it decodes, then replay it."
 	case BadRequest:

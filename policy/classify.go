@@ -79,12 +79,14 @@ func effectiveStatus(status int, codes []string) int {
 }
 
 // shouldRetry follows x-should-retry where it contradicts the class. A "true" makes an attempt
-// of it and not a wait, so that a server that is wrong about it cannot keep a job for ever.
+// of it and not a wait, so that a server that is wrong about it cannot keep a job for ever. What
+// it never overrules: an account problem dead-letters nobody's queue, and a lack of capacity
+// kills no job.
 func shouldRetry(r Reply, c Class) (Class, bool) {
 	again := c.Verdict() == VerdictRetry || c.Verdict() == VerdictLater
 	switch strings.ToLower(strings.TrimSpace(r.Header.Get("X-Should-Retry"))) {
 	case "true":
-		if again {
+		if again || c.Verdict() == VerdictHold {
 			return c, false
 		}
 		if r.Status >= 500 {
@@ -92,7 +94,7 @@ func shouldRetry(r Reply, c Class) (Class, bool) {
 		}
 		return Conflict, true
 	case "false":
-		if !again {
+		if !again || c == Overloaded {
 			return c, false
 		}
 		if c == RateLimited { // a limit that waiting does not lift; every job is kept

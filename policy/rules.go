@@ -39,8 +39,10 @@ func moneyRules() []Rule {
 	return []Rule{
 		{
 			Name: "credit text", Class: Billing,
-			Message: `credit balance is (too low|exhausted)|(out of|no|insufficient|not enough) (\w+ )?(credits?|funds|balance)\b` +
-				`|credits? (are |is |have been |has been )?(depleted|exhausted|used up)|billing_hard_limit_reached|billing_not_active` +
+			Message: `credit balance is (too low|exhausted)` +
+				`|(out of|no|insufficient|not enough) (\w+ )?(credits?|funds|balance)\b` +
+				`|credits? (are |is |have been |has been )?(depleted|exhausted|used up)|billing_hard_limit_reached` +
+				`|billing_not_active` +
 				`|billing (hard limit|is not active|to be enabled)|account is not active|unpaid invoice`,
 		},
 		{
@@ -66,13 +68,15 @@ func accessRules() []Rule {
 	return []Rule{
 		{
 			Name: "model not allowed", Status: []int{401, 403}, Class: Permission,
-			Message: `\bmodel\b.{0,80}\bnot (allowed|permitted|enabled)|not (allowed|authorized|permitted) to (access|use|call)\b.{0,20}\bmodel`,
+			Message: `\bmodel\b.{0,80}\bnot (allowed|permitted|enabled)` +
+				`|not (allowed|authorized|permitted) to (access|use|call)\b.{0,20}\bmodel`,
 		},
 		{Name: "litellm model access", Code: `(key|team|user|org|project)_model_access_denied`, Class: Permission},
 		{
 			Name: "key code", Class: Auth,
 			Code: `invalid_api_key|account_deactivated|authentication_error|unauthenticated|api_key_invalid|auth_error` +
-				`|token_not_found_in_db|expired_key|UnrecognizedClientException|ExpiredTokenException|InvalidSignatureException`,
+				`|token_not_found_in_db|expired_key|UnrecognizedClientException|ExpiredTokenException` +
+				`|InvalidSignatureException`,
 		},
 		{
 			Name: "key text", Class: Auth,
@@ -97,21 +101,27 @@ func accessRules() []Rule {
 func requestRules() []Rule {
 	return []Rule{
 		{Name: "more than the whole limit", Alone: true, Class: TooLarge},
-		{Name: "context code", Code: `context_length_exceeded|context_window_exceeded|ContextWindowExceededError`, Class: ContextOverflow},
+		{
+			Name: "context code", Class: ContextOverflow,
+			Code: `context_length_exceeded|context_window_exceeded|ContextWindowExceededError`,
+		},
 		{
 			Name: "context text", Status: []int{2, 4, 5}, Class: ContextOverflow,
-			Message: `maximum context length|maximum model length|ContextWindowExceeded|prompt is too long|input is too long` +
+			Message: `maximum context length|maximum model length|ContextWindowExceeded|prompt is too long` +
+				`|input is too long` +
 				`|exceeds? (the )?(model'?s? )?(maximum )?context (length|window|limit|size)` +
 				`|input token count.{0,40}exceeds the maximum`,
 		},
 		{Name: "body too large", Code: `request_too_large`, Class: TooLarge},
 		{
 			Name: "content code", Class: ContentFiltered,
-			Code: `content_policy_violation|content_filter|ResponsibleAIPolicyViolation|ContentPolicyViolationError|invalid_prompt`,
+			Code: `content_policy_violation|content_filter|ResponsibleAIPolicyViolation` +
+				`|ContentPolicyViolationError|invalid_prompt`,
 		},
 		{
 			Name: "content text", Status: []int{400, 403, 422}, Class: ContentFiltered,
-			Message: `content management policy|content filter(ing)? policy|violat\w+ (our|the) (usage|content) polic|content_policy_violation`,
+			Message: `content management policy|content filter(ing)? policy` +
+				`|violat\w+ (our|the) (usage|content) polic|content_policy_violation`,
 		},
 		{Name: "field too long", Code: `string_above_max_length`, Class: BadRequest},
 		{Name: "adapter failed to load", Status: []int{412}, Message: `\b(lora|adapter|addon)\b`, Class: BadRequest},
@@ -127,17 +137,20 @@ func capacityRules() []Rule {
 	return []Rule{
 		{
 			Name: "capacity code", Class: Overloaded,
-			Code: `server_is_overloaded|service_unavailable_error|overloaded_error|engine_overloaded\w*|resource_unavailable` +
+			Code: `server_is_overloaded|service_unavailable_error|overloaded_error|engine_overloaded\w*` +
+				`|resource_unavailable` +
 				`|ModelNotReadyException|ServiceUnavailableException|UNAVAILABLE`,
 		},
 		{Name: "burst", Code: `limit_burst_rate`, Class: Overloaded},
 		{
 			Name: "concurrency text", Status: []int{2, 429, 5}, Class: Overloaded,
-			Message: `current concurrency.{0,80}exceed|concurrent (requests|connections)\b.{0,60}(limit|exceed)|too many concurrent|concurrency limit`,
+			Message: `current concurrency.{0,80}exceed|concurrent (requests|connections)\b.{0,60}(limit|exceed)` +
+				`|too many concurrent|concurrency limit`,
 		},
 		{
 			Name: "capacity text", Status: []int{2, 429, 5}, Class: Overloaded,
-			Message: `high demand|saturated|overloaded|over capacity|insufficient capacity|no (spare |available )?capacity|resources? (is |are )?unavailable`,
+			Message: `high demand|saturated|overloaded|over capacity|insufficient capacity` +
+				`|no (spare |available )?capacity|resources? (is |are )?unavailable`,
 		},
 	}
 }
@@ -148,15 +161,18 @@ func rateRules() []Rule {
 		{Name: "batch queue full", Code: `token_limit_exceeded`, Class: RateLimited},
 		{
 			Name: "rate code", Class: RateLimited,
-			Code: `rate_limit_exceeded|rate_limit_error|RateLimitError|RateLimitReached|ThrottlingException|throttling_error|too_?many_?requests(Exception)?`,
+			Code: `rate_limit_exceeded|rate_limit_error|RateLimitError|RateLimitReached|ThrottlingException` +
+				`|throttling_error|too_?many_?requests(Exception)?`,
 		},
 		{
 			Name: "rate text", Status: []int{2, 400, 403, 429, 5}, Class: RateLimited,
-			Message: `rate limit (is |was |has been )?(exceeded|reached)|too many requests|requests\b.{0,160} have been limited|token budget implied`,
+			Message: `rate limit (is |was |has been )?(exceeded|reached)|too many requests` +
+				`|requests\b.{0,160} have been limited|token budget implied`,
 		},
 		{
 			Name: "server error in a 2xx", Status: []int{2}, Class: ServerError,
-			Code: `server_error|api_error|timeout_error|internal_error|InternalServerError|InternalServerException|INTERNAL`,
+			Code: `server_error|api_error|timeout_error|internal_error|InternalServerError|InternalServerException` +
+				`|INTERNAL`,
 		},
 	}
 }

@@ -2,14 +2,13 @@ package producer
 
 import (
 	"context"
+	"crypto/sha256"
 	"encoding/base32"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"strings"
 	"time"
-
-	"crypto/sha256"
 
 	"github.com/nats-io/nats.go/jetstream"
 )
@@ -46,13 +45,13 @@ type Batch struct {
 // Done says whether the whole batch is on the queue.
 func (b Batch) Done() bool { return b.Published >= b.Total }
 
-// BatchID names a batch by what is in it, so that the same file submitted again to the same
-// queue is the same batch, whatever its name and whether or not it is compressed. salt holds
-// what else makes the answers differ, such as a model that overrides the file's.
-func BatchID(digest [32]byte, queue, salt string) string {
+// BatchID names a batch by what is in it, so that the same file is the same batch, whatever its
+// name and whether or not it is compressed. salt holds what else makes the answers differ, such
+// as a model that overrides the file's.
+func BatchID(digest [32]byte, salt string) string {
 	h := sha256.New()
 	h.Write(digest[:])
-	fmt.Fprintf(h, "\n%s\n%s", queue, salt)
+	h.Write([]byte(salt))
 	return "b" + strings.ToLower(base32.StdEncoding.EncodeToString(h.Sum(nil))[:12])
 }
 

@@ -44,7 +44,7 @@ func child(dir, does string) int {
 }
 
 func publish(ctx context.Context, b *broker.Broker) error {
-	js, err := jetstream.New(b.Conn())
+	js, err := jetstream.New(b.Conn(), jetstream.WithDefaultTimeout(time.Minute))
 	if err != nil {
 		return err
 	}
@@ -155,7 +155,7 @@ func TestGuestSurvivesKilledOwner(t *testing.T) {
 	if !next.Owner() {
 		t.Error("nobody took over")
 	}
-	for end := time.Now().Add(20 * time.Second); guest.Conn().Flush() != nil; {
+	for end := time.Now().Add(time.Minute); guest.Conn().Flush() != nil; {
 		if time.Now().After(end) {
 			t.Fatal("the guest did not find the new owner")
 		}

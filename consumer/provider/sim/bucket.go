@@ -83,8 +83,8 @@ func (q quota) write(w writer, unit string) {
 func (b *bucket) over(typ, abbr string, n int, wait time.Duration, hints bool) *failure {
 	f := plain(429)
 	f.typ, f.atDoor = typ, true
-	f.message = fmt.Sprintf("Rate limit reached for {model} in organization org-sim on %s per min (%s): Limit %d, Used %d, Requested %d.",
-		typ, abbr, b.limit, b.limit-b.quota().left, n)
+	f.message = fmt.Sprintf("Rate limit reached for {model} in organization org-sim "+
+		"on %s per min (%s): Limit %d, Used %d, Requested %d.", typ, abbr, b.limit, b.limit-b.quota().left, n)
 	if hints {
 		f.again(wait)
 	}
@@ -101,7 +101,8 @@ func (f *failure) again(wait time.Duration) {
 func tooLarge(limit, n int) *failure {
 	f := plain(429)
 	f.typ, f.atDoor = "tokens", true
-	f.message = fmt.Sprintf("Request too large for {model} in organization org-sim on tokens per min (TPM): Limit %d, Requested %d. The input or output tokens must be reduced in order to run successfully.",
-		limit, n)
+	f.message = fmt.Sprintf("Request too large for {model} in organization org-sim "+
+		"on tokens per min (TPM): Limit %d, Requested %d. "+
+		"The input or output tokens must be reduced in order to run successfully.", limit, n)
 	return &f
 }

@@ -74,7 +74,7 @@ type Window struct {
 
 func (w Window) holds(t time.Duration) bool { return w.From <= t && t < w.To }
 
-func (c *Config) words() int             { return cmp.Or(c.Words, 8) }
+func (c *Config) words() int             { return max(0, cmp.Or(c.Words, 8)) }
 func (c *Config) hang() time.Duration    { return cmp.Or(c.Hang, 10*time.Minute) }
 func (c *Config) trickle() time.Duration { return cmp.Or(c.Trickle, 5*time.Second) }
 func (c *Config) outageStatus() int      { return cmp.Or(c.OutageStatus, 503) }

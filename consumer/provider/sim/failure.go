@@ -51,7 +51,11 @@ func (f *failure) text(model []byte) []byte {
 	if err != nil {
 		return nil
 	}
-	return bytes.ReplaceAll(b, []byte("{model}"), bytes.Trim(model, `"`))
+	// What is between the quotes is escaped already.
+	if len(model) >= 2 {
+		model = model[1 : len(model)-1]
+	}
+	return bytes.ReplaceAll(b, []byte("{model}"), model)
 }
 
 // invalid is a request's own fault.

@@ -65,7 +65,8 @@ func accountFaults() []fault {
 		{"unsupported_country", *invalid(403, "unsupported_country_region_territory",
 			"Country, region, or territory not supported")},
 		{"suspended", failure{status: 412, typ: "error", code: "PRECONDITION_FAILED",
-			message: "Account is suspended, possibly due to reaching the monthly spending limit or failure to pay past invoices."}},
+			message: "Account is suspended, possibly due to reaching the monthly spending limit " +
+				"or failure to pay past invoices."}},
 		{"credit_balance", failure{status: 400, body: `{"type":"error","error":{"type":"invalid_request_error",` +
 			`"message":"Your credit balance is too low to access the Anthropic API."}}`}},
 		{"spend_limit", failure{status: 429, body: `{"type":"error","error":{"type":"rate_limit_error",` +

@@ -91,7 +91,8 @@ func (h *Handler) models(w writer, r *http.Request, now time.Duration) {
 		f.write(w, nil)
 		return
 	}
-	w.json(http.StatusOK, []byte(`{"object":"list","data":[{"id":"sim","object":"model","created":1700000000,"owned_by":"nightshift"}]}`))
+	w.json(http.StatusOK, []byte(`{"object":"list","data":[{"id":"sim","object":"model","created":`+
+		created+`,"owned_by":"nightshift"}]}`))
 }
 
 // buffer is bytes to be used again.

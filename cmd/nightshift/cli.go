@@ -1,0 +1,175 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+
+	"github.com/rs/zerolog"
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+	"golang.org/x/term"
+)
+
+// The exit codes.
+const (
+	exitOK    = 0
+	exitError = 1
+	exitUsage = 2
+	exitDead  = 3 // finished, with dead letters
+	exitHeld  = 4 // held by the provider
+)
+
+// app is what the commands share: the outside world and the settings.
+type app struct {
+	stdin          io.Reader
+	stdout, stderr io.Writer
+	flags          flags
+	config         *config
+	log            zerolog.Logger
+}
+
+// exitCode is an error that only sets the exit code; what there is to say has been said.
+type exitCode int
+
+func (e exitCode) Error() string { return fmt.Sprintf("exit code %d", int(e)) }
+
+// hinted is a user's mistake with what to do about it.
+type hinted struct {
+	err  error
+	hint string
+}
+
+func (h *hinted) Error() string { return h.err.Error() }
+func (h *hinted) Unwrap() error { return h.err }
+func (h *hinted) Hint() string  { return h.hint }
+
+func hint(err error, format string, args ...any) error {
+	return &hinted{err: err, hint: fmt.Sprintf(format, args...)}
+}
+
+// usageError is a mistake in the command line itself.
+type usageError struct{ error }
+
+func (u usageError) Unwrap() error { return u.error }
+
+func execute(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
+	a := &app{stdin: stdin, stdout: stdout, stderr: stderr}
+	root := a.root()
+	root.SetArgs(args)
+	root.SetIn(stdin)
+	root.SetOut(stdout)
+	root.SetErr(stderr)
+	return a.exit(root.ExecuteContext(ctx))
+}
+
+// exit turns an error into its one line and its code.
+func (a *app) exit(err error) int {
+	var code exitCode
+	if err == nil {
+		return exitOK
+	}
+	if errors.As(err, &code) {
+		return int(code)
+	}
+	fmt.Fprintln(a.stderr, "nightshift:", oneLine(err.Error()))
+	var h interface{ Hint() string }
+	if errors.As(err, &h) && h.Hint() != "" {
+		fmt.Fprintln(a.stderr, "hint:", h.Hint())
+	}
+	var usage usageError
+	if errors.As(err, &usage) {
+		return exitUsage
+	}
+	return exitError
+}
+
+func oneLine(s string) string { return strings.Join(strings.Fields(s), " ") }
+
+func (a *app) root() *cobra.Command {
+	root := &cobra.Command{
+		Use:   "nightshift",
+		Short: "Drain files of prompts through an LLM provider, nothing lost",
+		Long: "nightshift takes a file of prompts, puts them on a queue, calls the provider for each and\n" +
+			"writes the answers in the order of the file. Stop it at any moment: it goes on where it was.",
+		SilenceErrors: true,
+		SilenceUsage:  true,
+		Args:          noArgs,
+		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error {
+			return a.setUp(cmd)
+		},
+		CompletionOptions: cobra.CompletionOptions{HiddenDefaultCmd: false},
+	}
+	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
+		return usageError{hint(err, "see %s --help", cmd.CommandPath())}
+	})
+	a.flags.global(root.PersistentFlags())
+	root.AddCommand(
+		a.runCommand(), a.submitCommand(), a.workCommand(), a.statusCommand(), a.resultsCommand(),
+		a.deadCommand(), a.resumeCommand(), a.simulateCommand(), a.checkCommand(), a.versionCommand(),
+	)
+	return root
+}
+
+// setUp reads the configuration before any command runs: flag over environment over file over
+// default.
+func (a *app) setUp(cmd *cobra.Command) error {
+	if err := fromEnvironment(cmd.Flags()); err != nil {
+		return usageError{err}
+	}
+	var err error
+	if a.log, err = a.flags.logger(a.stderr); err != nil {
+		return usageError{err}
+	}
+	a.config, err = loadConfig(a.flags.configFile)
+	return err
+}
+
+// fromEnvironment sets each flag that was not given from NIGHTSHIFT_<FLAG>.
+func fromEnvironment(fs *pflag.FlagSet) error {
+	var first error
+	fs.VisitAll(func(f *pflag.Flag) {
+		name := "NIGHTSHIFT_" + strings.ToUpper(strings.ReplaceAll(f.Name, "-", "_"))
+		value, ok := os.LookupEnv(name)
+		if f.Changed || !ok || value == "" {
+			return
+		}
+		if err := fs.Set(f.Name, value); err != nil && first == nil {
+			first = fmt.Errorf("environment variable %s: %w", name, err)
+		}
+	})
+	return first
+}
+
+func noArgs(cmd *cobra.Command, args []string) error {
+	if len(args) == 0 {
+		return nil
+	}
+	if cmd.HasSubCommands() {
+		return usageError{hint(fmt.Errorf("unknown command %q", args[0]), "see %s --help", cmd.CommandPath())}
+	}
+	return usageError{hint(fmt.Errorf("unexpected argument %q", args[0]), "see %s --help", cmd.CommandPath())}
+}
+
+// oneArg wants exactly one argument, named for the message.
+func oneArg(what string) cobra.PositionalArgs {
+	return func(cmd *cobra.Command, args []string) error {
+		switch len(args) {
+		case 1:
+			return nil
+		case 0:
+			return usageError{hint(fmt.Errorf("%s: %s is missing", cmd.Name(), what), "see %s --help", cmd.CommandPath())}
+		}
+		return usageError{hint(fmt.Errorf("%s: one %s at a time", cmd.Name(), what), "see %s --help", cmd.CommandPath())}
+	}
+}
+
+// isTerminal says whether w is a terminal, where a bar may move and colours may show.
+func isTerminal(w io.Writer) bool {
+	f, ok := w.(*os.File)
+	return ok && term.IsTerminal(int(f.Fd())) //nolint:gosec // a file descriptor fits
+}

@@ -1,0 +1,210 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"nightshift/consumer"
+	"nightshift/policy"
+	"nightshift/producer"
+)
+
+// drain submits the batch and works its queue until every job has ended, or the provider is
+// held and nobody is to wait for it.
+func (r *runState) drain(ctx context.Context) (*policy.Hold, error) {
+	id := firstOf(r.flags.batch, producer.BatchID(r.report.Digest, r.flags.model))
+	queue, err := r.queueOf(ctx, id)
+	if err != nil {
+		return nil, err
+	}
+	done, err := r.finished(ctx, id)
+	if err != nil || done {
+		return nil, err
+	}
+	stop, err := r.openConsumer(ctx, queue)
+	if err != nil {
+		return nil, err
+	}
+	defer stop()
+	hold, err := r.submitAndWork(ctx, id, queue)
+	if err == nil && hold == nil && queue == id {
+		err = r.store.CloseQueue(ctx, queue)
+	}
+	return hold, err
+}
+
+// queueOf is the queue of a batch: where it was submitted before, where --queue says, or one of
+// its own, so that a run works nobody else's jobs.
+func (r *runState) queueOf(ctx context.Context, id string) (string, error) {
+	b, err := r.producer.Batch(ctx, id)
+	if errors.Is(err, producer.ErrNoBatch) {
+		return firstOf(r.flags.queue, id), nil
+	}
+	if err == nil && r.flags.queue != "" && r.flags.queue != b.Queue {
+		return "", hint(fmt.Errorf("this file is batch %s on queue %s already", id, b.Queue),
+			"leave --queue out, or give --batch NAME to submit it once more")
+	}
+	return b.Queue, err
+}
+
+// finished says whether the batch is complete already: then no provider is needed.
+func (r *runState) finished(ctx context.Context, id string) (bool, error) {
+	var err error
+	r.batch, err = r.producer.Batch(ctx, id)
+	if errors.Is(err, producer.ErrNoBatch) {
+		return false, nil
+	}
+	if err != nil || !r.batch.Done() {
+		return false, err
+	}
+	c, err := r.store.Count(ctx, id)
+	return c.Ended() >= r.batch.Total, err
+}
+
+func (r *runState) openConsumer(ctx context.Context, queue string) (stop func(), err error) {
+	r.consumer, stop, err = r.newConsumer(ctx, r.session, []string{queue})
+	return stop, err
+}
+
+// newConsumer makes the worker of some queues, with the providers they need.
+func (a *app) newConsumer(ctx context.Context, s *session, queues []string) (*consumer.Consumer, func(), error) {
+	c := consumer.Config{Grace: a.flags.grace, Log: a.log, Exclusive: s.broker.Owner(), Replicas: s.replicas}
+	var stops []func()
+	stop := func() {
+		for _, f := range stops {
+			f()
+		}
+	}
+	known := map[string]bool{}
+	for _, q := range queues {
+		n, err := a.pickProvider(q)
+		if err != nil {
+			stop()
+			return nil, nil, err
+		}
+		c.Queues = append(c.Queues, consumer.Queue{
+			Name: q, Account: n.name, Attempts: firstOf(a.flags.attempts, a.config.Queues[q].Attempts),
+		})
+		if known[n.name] {
+			continue
+		}
+		known[n.name] = true
+		p, stopProvider, err := n.build(ctx)
+		if err != nil {
+			stop()
+			return nil, nil, err
+		}
+		stops = append(stops, stopProvider)
+		c.Accounts = append(c.Accounts, n.account(p))
+	}
+	w, err := consumer.New(ctx, s.js, c)
+	if err != nil {
+		stop()
+		return nil, nil, err
+	}
+	return w, stop, nil
+}
+
+// submitAndWork runs the submission and the worker side by side, until the batch has ended.
+func (r *runState) submitAndWork(ctx context.Context, id, queue string) (*policy.Hold, error) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	submitted := make(chan error, 1)
+	show := newProgress(r.app)
+	defer show.close()
+	go func() {
+		s := r.submission(id, queue)
+		s.Ended = r.ended
+		s.Progress = func(b producer.Batch, full bool) { show.submitted(b, full) }
+		_, err := r.producer.Submit(ctx, r.src, r.report, s)
+		submitted <- err
+	}()
+	worked := make(chan error, 1)
+	go func() { worked <- r.consumer.Run(ctx) }()
+	hold, err := r.watch(ctx, id, show, submitted, worked)
+	if ctx.Err() != nil && err == nil {
+		printf(r.stderr, "stopping: calls in flight have %s to finish; interrupt again to leave now\n", r.flags.grace)
+	}
+	interrupted := ctx.Err() != nil
+	cancel()
+	err = errors.Join(err, drainErr(submitted), drainErr(worked))
+	if err == nil && interrupted {
+		return nil, r.interrupted(id)
+	}
+	return hold, err
+}
+
+// drainErr waits for the last word of a goroutine whose context has ended.
+func drainErr(c chan error) error {
+	if err := <-c; err != nil && !errors.Is(err, context.Canceled) {
+		return err
+	}
+	return nil
+}
+
+func (r *runState) interrupted(id string) error {
+	c, err := r.store.Count(context.Background(), id)
+	if err != nil {
+		return err
+	}
+	return hint(fmt.Errorf("interrupted: %d of %d jobs have ended, the others are kept", c.Ended(), r.report.Jobs),
+		"run the same command again to go on")
+}
+
+// lookEvery is how often the batch's endings are counted.
+const lookEvery = 500 * time.Millisecond
+
+// watch waits for the end of the batch, of the context or of the patience with a hold.
+func (r *runState) watch(ctx context.Context, id string, show *progress, submitted, worked chan error) (*policy.Hold, error) {
+	tick := time.NewTicker(lookEvery)
+	defer tick.Stop()
+	done := false
+	for {
+		select {
+		case <-ctx.Done():
+			return nil, nil
+		case err := <-worked:
+			worked <- nil
+			return nil, firstOf(err, errors.New("the worker ended early"))
+		case err := <-submitted:
+			submitted <- nil
+			if err != nil {
+				return nil, err
+			}
+			done = true
+		case <-tick.C:
+		}
+		c, err := r.store.Count(ctx, id)
+		if err != nil {
+			if ctx.Err() != nil {
+				return nil, nil
+			}
+			return nil, err
+		}
+		stats := r.consumer.Stats()
+		show.counts(c, stats)
+		if done {
+			if r.batch, err = r.producer.Batch(ctx, id); err != nil || c.Ended() >= r.batch.Total {
+				return nil, err
+			}
+		}
+		if hold := r.impatient(stats); hold != nil {
+			return hold, nil
+		}
+	}
+}
+
+// impatient returns the hold that ends the run, if there is one and it is not to be waited for.
+func (r *runState) impatient(s consumer.Stats) *policy.Hold {
+	for _, p := range s.Providers {
+		if p.Hold == nil || r.flags.onHold == "wait" || r.flags.onHold == "auto" && s.Answered > 0 {
+			continue
+		}
+		printHold(r.stderr, p.Hold)
+		printf(r.stderr, "every job is kept: run the same command again when that is done\n")
+		return p.Hold
+	}
+	return nil
+}

@@ -1,0 +1,157 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/rs/zerolog"
+	"github.com/spf13/cobra"
+
+	"nightshift/consumer"
+	"nightshift/producer"
+)
+
+func (a *app) runCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "run FILE",
+		Short: "Submit a file of prompts, drain it, write the answers in its order",
+		Long: "run takes a file of OpenAI batch lines (plain or gzip, - for standard input), calls the provider\n" +
+			"for each and writes the answers in the order of the file. Interrupted in any way, the same command\n" +
+			"goes on where it was; a finished file makes no call and writes the same bytes again.\n\n" +
+			"The file's jobs have a queue of their own unless --queue names one.",
+		Example: "  nightshift run prompts.jsonl -o answers.jsonl\n" +
+			"  nightshift run prompts.jsonl.gz --base-url http://localhost:8000/v1 --max-in-flight 128\n" +
+			"  nightshift run prompts.jsonl --provider sim --sim latency=200ms,capacity=64",
+		Args: oneArg("FILE"),
+		RunE: func(cmd *cobra.Command, args []string) error { return a.run(cmd.Context(), args[0]) },
+	}
+	fs := cmd.Flags()
+	a.flags.calling(fs)
+	a.flags.submitting(fs)
+	fs.StringVarP(&a.flags.output, "output", "o", "", "answers `file`, - for standard output (default FILE.answers.jsonl here); dead letters go to its .errors.jsonl")
+	fs.StringVar(&a.flags.onHold, "on-hold", "auto", "when the provider is held: wait, exit, or auto: exit if it never answered")
+	return cmd
+}
+
+// runState is one run from its file to its outputs.
+type runState struct {
+	*app
+	*session
+	src      *producer.Source
+	report   producer.Report
+	batch    producer.Batch
+	out      *output
+	consumer *consumer.Consumer
+	started  time.Time
+}
+
+func (a *app) run(ctx context.Context, path string) (err error) {
+	r := &runState{app: a, started: time.Now()}
+	if err := errors.Join(a.checkOnHold(), a.checkNames()); err != nil {
+		return err
+	}
+	if a.flags.logLevel == "" && isTerminal(a.stderr) {
+		a.log = a.log.Level(zerolog.WarnLevel) // the bar and the summary say the rest
+	}
+	if r.src, err = a.openSource(path); err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, r.src.Close()) }()
+	if r.out, err = newOutput(a.stdout, outputName(a.flags.output, path)); err != nil {
+		return err
+	}
+	defer r.out.abandon()
+	if r.report, err = a.validate(ctx, r.src); err != nil {
+		return err
+	}
+	if r.session, err = a.open(ctx); err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, r.session.close()) }()
+	held, err := r.drain(ctx)
+	if err != nil {
+		return err
+	}
+	if held != nil {
+		return exitCode(exitHeld)
+	}
+	return r.finish(ctx)
+}
+
+// outputName is where the answers go: named by the user, or beside the working directory's
+// other files, after the input.
+func outputName(output, input string) string {
+	if output != "" {
+		return output
+	}
+	if input == "-" {
+		return "-"
+	}
+	base := filepath.Base(input)
+	base = strings.TrimSuffix(base, ".gz")
+	return strings.TrimSuffix(base, ".jsonl") + ".answers.jsonl"
+}
+
+// openSource opens the file of prompts; standard input is copied to a temporary file, since it
+// is read more than once.
+func (a *app) openSource(path string) (*producer.Source, error) {
+	if path == "-" {
+		return producer.Spool(a.stdin, os.TempDir())
+	}
+	return producer.Open(path)
+}
+
+// validate looks through the whole file before anything is published.
+func (a *app) validate(ctx context.Context, src *producer.Source) (producer.Report, error) {
+	r, err := src.Validate(ctx, producer.Limits{})
+	if err != nil || r.Invalid == 0 {
+		return r, err
+	}
+	for _, e := range r.Errors {
+		fmt.Fprintf(a.stderr, "%s: %s\n", src.Name(), e.Error())
+	}
+	if more := r.Invalid - len(r.Errors); more > 0 {
+		fmt.Fprintf(a.stderr, "%s: and %d more\n", src.Name(), more)
+	}
+	if a.flags.skipInvalid {
+		return r, nil
+	}
+	return r, hint(fmt.Errorf("%s: %d of %d lines are invalid, nothing was submitted", src.Name(), r.Invalid, r.Lines),
+		"mend them, or give --skip-invalid to make dead letters of them and go on")
+}
+
+// finish writes the outputs and says what the night came to.
+func (r *runState) finish(ctx context.Context) error {
+	s, err := r.writeOutputs(ctx)
+	if err != nil {
+		return err
+	}
+	if err := r.out.commit(s.dead > 0); err != nil {
+		return err
+	}
+	s.print(r.stderr, time.Since(r.started), r.out)
+	if s.dead > 0 {
+		return exitCode(exitDead)
+	}
+	return nil
+}
+
+func (a *app) submission(b string, queue string) producer.Submission {
+	return producer.Submission{Queue: queue, Batch: b, SkipInvalid: a.flags.skipInvalid}
+}
+
+func (a *app) checkOnHold() error {
+	switch a.flags.onHold {
+	case "auto", "wait", "exit":
+		return nil
+	}
+	return usageError{hint(fmt.Errorf("--on-hold %q", a.flags.onHold), "use wait, exit or auto")}
+}
+
+func printf(w io.Writer, format string, args ...any) { fmt.Fprintf(w, format, args...) }

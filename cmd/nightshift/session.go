@@ -1,0 +1,90 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	"nightshift/consumer"
+	"nightshift/deploy/broker"
+	"nightshift/producer"
+)
+
+// session is an open broker with the streams on it.
+type session struct {
+	broker   *broker.Broker
+	js       jetstream.JetStream
+	producer *producer.Producer
+	store    *consumer.Store
+	replicas int
+}
+
+// open starts the embedded broker or connects to the one that runs, or to the configured
+// server.
+func (a *app) open(ctx context.Context) (*session, error) {
+	b, err := a.openBroker(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return a.openSession(ctx, b)
+}
+
+// attach is open for commands that only look: they never start a broker. When none runs it
+// starts one all the same if there is a store to look at, for the time of the look.
+func (a *app) attach(ctx context.Context) (*session, error) {
+	dir, err := a.storeDir()
+	if err != nil {
+		return nil, err
+	}
+	if _, err := os.Stat(dir); a.natsURL() == "" && errors.Is(err, os.ErrNotExist) {
+		return nil, hint(fmt.Errorf("no store at %s", dir), "run or submit something first, or name the store with --store")
+	}
+	return a.open(ctx)
+}
+
+func (a *app) natsURL() string { return firstOf(a.flags.natsURL, a.config.NATS.URL) }
+
+func (a *app) openBroker(ctx context.Context) (*broker.Broker, error) {
+	if url := a.natsURL(); url != "" {
+		n := a.config.NATS
+		return broker.Connect(ctx, broker.Remote{
+			URL: url, Creds: n.Creds, NKey: n.NKey, Token: os.Getenv(n.TokenEnv), CA: n.CA, Cert: n.Cert, Key: n.Key,
+		})
+	}
+	dir, err := a.storeDir()
+	if err != nil {
+		return nil, err
+	}
+	return broker.Start(ctx, broker.Config{Dir: dir, Sync: firstOf(a.flags.sync, a.config.Sync), Log: a.log})
+}
+
+func (a *app) openSession(ctx context.Context, b *broker.Broker) (*session, error) {
+	s := &session{broker: b, replicas: firstOf(a.config.NATS.Replicas, 1)}
+	var err error
+	if s.js, err = jetstream.New(b.Conn()); err != nil {
+		return nil, errors.Join(err, b.Close())
+	}
+	// Half the store for jobs, so that a full queue leaves room for their answers.
+	s.producer, err = producer.New(ctx, s.js, producer.Config{MaxBytes: b.MaxStore() / 2, Replicas: s.replicas})
+	if err == nil {
+		s.store, err = consumer.OpenStore(ctx, s.js, s.replicas)
+	}
+	if err != nil {
+		return nil, errors.Join(err, b.Close())
+	}
+	return s, nil
+}
+
+func (s *session) close() error { return s.broker.Close() }
+
+// ended is what a resumed submission asks about a job.
+func (s *session) ended(ctx context.Context, batch, key string) (bool, error) {
+	_, err := s.store.Ending(ctx, batch, key)
+	if errors.Is(err, consumer.ErrNoEnding) {
+		return false, nil
+	}
+	return err == nil, err
+}

@@ -1,0 +1,78 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"nightshift/consumer/provider/sim"
+)
+
+func (a *app) simulateCommand() *cobra.Command {
+	listen := "127.0.0.1:0"
+	cmd := &cobra.Command{
+		Use:   "simulate [KEY=VALUE...]",
+		Short: "Serve a provider that fails on purpose, on a loopback port",
+		Long: "simulate serves an OpenAI-compatible provider that answers, limits and fails as it is told, and\n" +
+			"prints its base URL. GET /sim/stats shows what it was asked, POST /sim/config changes it.\n\n" +
+			"Keys: " + wrap(sim.Keys(), 78),
+		Example: "  nightshift simulate latency=400ms,sigma=0.5,capacity=64\n" +
+			"  nightshift simulate rpm=600 errors=0.02 --listen 127.0.0.1:8099",
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return a.simulate(cmd.Context(), listen, strings.Join(args, ","))
+		},
+	}
+	cmd.Flags().StringVar(&listen, "listen", listen, "`address` to serve on, on this machine")
+	return cmd
+}
+
+// wrap joins words and breaks the line before width.
+func wrap(words []string, width int) string {
+	var b strings.Builder
+	n := len("Keys: ")
+	for i, w := range words {
+		if n += len(w) + 2; n > width {
+			b.WriteString("\n")
+			n = len(w) + 2
+		}
+		b.WriteString(w)
+		if i < len(words)-1 {
+			b.WriteString(", ")
+		}
+	}
+	return strings.ReplaceAll(b.String(), ", \n", ",\n")
+}
+
+func (a *app) simulate(ctx context.Context, listen, spec string) error {
+	c, err := sim.Parse(spec)
+	if err != nil {
+		return usageError{fmt.Errorf("simulate: %w", err)}
+	}
+	if host, _, err := net.SplitHostPort(listen); err != nil || !isLoopback(host) {
+		return usageError{hint(fmt.Errorf("--listen %q", listen), "use a loopback address such as 127.0.0.1:8099")}
+	}
+	var lc net.ListenConfig
+	l, err := lc.Listen(ctx, "tcp", listen)
+	if err != nil {
+		return fmt.Errorf("simulate: %w", err)
+	}
+	srv := &http.Server{Handler: sim.New(c), ReadHeaderTimeout: 10 * time.Second}
+	stop := context.AfterFunc(ctx, func() { _ = srv.Close() })
+	defer stop()
+	printf(a.stdout, "http://%s/v1\n", l.Addr())
+	if err := srv.Serve(l); !errors.Is(err, http.ErrServerClosed) {
+		return fmt.Errorf("simulate: %w", err)
+	}
+	return nil
+}
+
+func isLoopback(host string) bool {
+	ip := net.ParseIP(host)
+	return host == "localhost" || ip != nil && ip.IsLoopback()
+}

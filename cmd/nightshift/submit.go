@@ -1,0 +1,87 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"nightshift/producer"
+)
+
+func (f *flags) submitting(fs *pflag.FlagSet) {
+	fs.StringVar(&f.queue, "queue", "", "`queue` to put the jobs on")
+	fs.StringVar(&f.batch, "batch", "", "`name` of the batch (default: made from the file's contents, so that the same file is the same batch)")
+	fs.BoolVar(&f.skipInvalid, "skip-invalid", false, "make dead letters of invalid lines instead of refusing the file")
+}
+
+func (a *app) submitCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:     "submit FILE",
+		Short:   "Put a file of prompts on a queue, print the batch's id",
+		Example: "  nightshift submit prompts.jsonl\n  zcat prompts.jsonl.gz | nightshift submit - --queue nightly",
+		Args:    oneArg("FILE"),
+		RunE:    func(cmd *cobra.Command, args []string) error { return a.submit(cmd.Context(), args[0]) },
+	}
+	a.flags.submitting(cmd.Flags())
+	return cmd
+}
+
+func (a *app) submit(ctx context.Context, path string) (err error) {
+	if err := a.checkNames(); err != nil {
+		return err
+	}
+	src, err := a.openSource(path)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, src.Close()) }()
+	report, err := a.validate(ctx, src)
+	if err != nil {
+		return err
+	}
+	s, err := a.open(ctx)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, s.close()) }()
+	id := firstOf(a.flags.batch, producer.BatchID(report.Digest, a.flags.model))
+	queue := firstOf(a.flags.queue, defaultQueue)
+	if b, err := s.producer.Batch(ctx, id); err == nil {
+		if a.flags.queue != "" && b.Queue != queue {
+			return hint(fmt.Errorf("this file is batch %s on queue %s already", id, b.Queue),
+				"leave --queue out, or give --batch NAME to submit it once more")
+		}
+		queue = b.Queue
+	}
+	sub := a.submission(id, queue)
+	sub.Ended = s.ended
+	warned := false
+	sub.Progress = func(b producer.Batch, full bool) {
+		if full && !warned {
+			warned = true
+			printf(a.stderr, "the queue is full at %s of %s jobs, waiting for workers to make room\n",
+				thousands(b.Published), thousands(b.Total))
+		}
+	}
+	b, err := s.producer.Submit(ctx, src, report, sub)
+	if err != nil {
+		return hint(fmt.Errorf("%w; %s of %s jobs are on the queue", err, thousands(b.Published), thousands(b.Total)),
+			"run the same command again to go on")
+	}
+	printf(a.stderr, "%s jobs on queue %s\n", thousands(b.Total), b.Queue)
+	printf(a.stdout, "%s\n", b.ID)
+	return nil
+}
+
+// checkNames looks at the names that become tokens of subjects.
+func (a *app) checkNames() error {
+	for flag, name := range map[string]string{"--queue": a.flags.queue, "--batch": a.flags.batch} {
+		if name != "" && !producer.ValidName(name) {
+			return usageError{hint(fmt.Errorf("%s %q", flag, name), "use 1 to 64 of A-Z a-z 0-9 _ -")}
+		}
+	}
+	return nil
+}
