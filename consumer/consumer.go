@@ -52,10 +52,6 @@ type Config struct {
 	// CrashLimit is how often in a row a job may be delivered without any outcome before
 	// it is dead-lettered as crash_loop. Default 10.
 	CrashLimit int
-	// Exclusive says that no other process can hold a job, because this one owns the
-	// broker and its store was locked. What was in flight when its predecessor died is
-	// then called again at once instead of after AckWait.
-	Exclusive bool
 	// Replicas of the streams on a cluster. Default 1.
 	Replicas int
 	Log      zerolog.Logger
@@ -99,8 +95,8 @@ type queue struct {
 	provider Provider
 	guard    *policy.Guard
 	consumer jetstream.Consumer
-	// lookBelow is the last sequence that a predecessor may have worked on: such a job may
-	// have ended already. resets counts, for those it had in hand, how often.
+	// lookBelow is the last sequence that dead workers may have worked on: such a job may
+	// have ended already. resets counts, for those they had in hand, how often (see left).
 	lookBelow uint64
 	resets    map[uint64]int
 	// room bounds the jobs pulled and not yet settled, so that a store slower than the

@@ -2,8 +2,6 @@ package consumer
 
 import (
 	"context"
-	"encoding/json"
-	"errors"
 	"fmt"
 
 	"github.com/nats-io/nats.go/jetstream"
@@ -38,86 +36,15 @@ func (c *Consumer) durable(ctx context.Context, name string) (jetstream.Consumer
 }
 
 func (c *Consumer) openQueues(ctx context.Context) error {
-	jobs, err := c.js.Stream(ctx, producer.Stream)
-	if err != nil {
-		return fmt.Errorf("open stream %s: %w", producer.Stream, err)
-	}
 	for _, q := range c.queues {
-		if c.c.Exclusive {
-			if err := c.takeOver(ctx, jobs, q); err != nil {
-				return fmt.Errorf("take over queue %s: %w", q.Name, err)
-			}
+		left, err := c.store.left(ctx, q.Name)
+		if err != nil {
+			return err
 		}
+		q.lookBelow, q.resets = left.Below, left.InHand
 		if q.consumer, err = c.durable(ctx, q.Name); err != nil {
 			return err
 		}
 	}
 	return nil
-}
-
-// takeOver frees what a predecessor had in hand when it died. Nobody else can hold a job, so
-// the durable consumer is made anew instead of waiting for its leases, and what it forgets
-// by that is kept here: which jobs were in hand, and how often that has happened to them.
-func (c *Consumer) takeOver(ctx context.Context, jobs jetstream.Stream, q *queue) error {
-	old, err := jobs.Consumer(ctx, durableName(q.Name))
-	if errors.Is(err, jetstream.ErrConsumerNotFound) {
-		// It may have been removed by a take-over that died before it made a new one.
-		return c.loadResets(ctx, jobs, q)
-	}
-	if err != nil {
-		return err
-	}
-	if err := c.loadResets(ctx, jobs, q); err != nil {
-		return err
-	}
-	info := old.CachedInfo()
-	if info.NumAckPending > 0 {
-		if q.resets, err = inHand(ctx, jobs, q, info.Delivered.Stream); err != nil {
-			return err
-		}
-		data, err := json.Marshal(q.resets)
-		if err != nil {
-			return err
-		}
-		if _, err := c.store.fleet.Put(ctx, resetsKey(q.Name), data); err != nil {
-			return err
-		}
-	}
-	return jobs.DeleteConsumer(ctx, durableName(q.Name))
-}
-
-func resetsKey(queue string) string { return "resets." + queue }
-
-func (c *Consumer) loadResets(ctx context.Context, jobs jetstream.Stream, q *queue) error {
-	q.lookBelow = jobs.CachedInfo().State.LastSeq
-	e, err := c.store.fleet.Get(ctx, resetsKey(q.Name))
-	if errors.Is(err, jetstream.ErrKeyNotFound) {
-		return nil
-	}
-	if err != nil {
-		return err
-	}
-	return json.Unmarshal(e.Value(), &q.resets)
-}
-
-// inHand lists the jobs that were delivered and not settled, each with its count of resets
-// raised by one: in a work queue those are the messages still there up to the last delivered.
-func inHand(ctx context.Context, jobs jetstream.Stream, q *queue, delivered uint64) (map[uint64]int, error) {
-	resets := map[uint64]int{}
-	for _, subject := range producer.Subjects(q.Name) {
-		for seq := uint64(1); seq <= delivered; {
-			m, err := jobs.GetMsg(ctx, seq, jetstream.WithGetMsgSubject(subject))
-			if errors.Is(err, jetstream.ErrMsgNotFound) {
-				break
-			}
-			if err != nil {
-				return nil, err
-			}
-			if m.Sequence <= delivered {
-				resets[m.Sequence] = q.resets[m.Sequence] + 1
-			}
-			seq = m.Sequence + 1
-		}
-	}
-	return resets, nil
 }

@@ -12,16 +12,17 @@ import (
 	"strconv"
 	"testing"
 
-	"nightshift/producer"
 	"pgregory.net/rapid"
+
+	"nightshift/producer"
 )
 
 // sampler is a context that looks at the heap when it is asked whether to go on, which happens
 // at every line: so the peak is found without a goroutine and without chance.
 type sampler struct {
-	context.Context
-	every, calls int
-	peak         uint64
+	context.Context //nolint:containedctx // it is a context
+	every, calls    int
+	peak            uint64
 }
 
 func (s *sampler) Err() error {
@@ -39,7 +40,7 @@ func liveHeap() uint64 {
 }
 
 // Not parallel: other tests would add to the heap.
-func TestValidateMemory(t *testing.T) { //nolint:paralleltest // see above
+func TestValidateMemory(t *testing.T) {
 	const bytesPerLine = 32
 	lines := 2_000_000
 	if underRace() { // ten times slower, and with the same bytes a line
@@ -47,7 +48,7 @@ func TestValidateMemory(t *testing.T) { //nolint:paralleltest // see above
 	}
 	src := numbered(t, lines, func(i int) int { return i / 2 })
 	before := liveHeap()
-	ctx := &sampler{Context: context.Background(), every: lines / 20}
+	ctx := &sampler{Context: t.Context(), every: lines / 20}
 	r, err := src.Validate(ctx, producer.Limits{})
 	if err != nil || r.Jobs != lines/2 || r.Invalid != lines/2 {
 		t.Fatal(r.Jobs, r.Invalid, err)
@@ -67,31 +68,31 @@ func underRace() bool {
 }
 
 // numbered returns a source of lines whose ids are id(line).
-func numbered(t testing.TB, lines int, id func(int) int) *producer.Source {
-	t.Helper()
-	path := filepath.Join(t.TempDir(), "batch.jsonl")
+func numbered(tb testing.TB, lines int, id func(int) int) *producer.Source {
+	tb.Helper()
+	path := filepath.Join(tb.TempDir(), "batch.jsonl")
 	file, err := os.Create(path)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	w := bufio.NewWriter(file)
 	for i := range lines {
 		line := strconv.AppendInt(append(w.AvailableBuffer(), `{"custom_id":"r`...), int64(id(i)), 10)
 		if _, err := w.Write(append(line, "\",\"body\":{}}\n"...)); err != nil {
-			t.Fatal(err)
+			tb.Fatal(err)
 		}
 	}
 	if err := w.Flush(); err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	if err := file.Close(); err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	src, err := producer.Open(path)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
-	t.Cleanup(func() { _ = src.Close() })
+	tb.Cleanup(func() { _ = src.Close() })
 	return src
 }
 
@@ -104,12 +105,12 @@ func TestDuplicatesAgainstAMap(t *testing.T) {
 		step := rapid.IntRange(1, 1000).Draw(rt, "step")
 		id := func(i int) int { return i * step * step % ids }
 		src := numbered(t, lines, id)
-		r, err := src.Validate(context.Background(), producer.Limits{})
+		r, err := src.Validate(t.Context(), producer.Limits{})
 		if err != nil {
 			rt.Fatal(err)
 		}
 		first := map[int]int{}
-		for e, err := range src.Entries(context.Background(), r, producer.Limits{}) {
+		for e, err := range src.Entries(t.Context(), r, producer.Limits{}) {
 			if err != nil {
 				rt.Fatal(err)
 			}

@@ -117,8 +117,8 @@ func named(id string) Job {
 // invalidLine has the key its submitter counts on when it looks for the line's ending.
 func invalidLine(header nats.Header, id string) Job {
 	job := Job{ID: id}
-	if line, err := strconv.ParseUint(header.Get(HeaderLine), 10, 32); err == nil {
-		job.Key = lineKey(int(line))
+	if line, err := strconv.Atoi(header.Get(HeaderLine)); err == nil && line > 0 {
+		job.Key = lineKey(line)
 	}
 	return job
 }

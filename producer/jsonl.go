@@ -62,7 +62,7 @@ func (s *Source) Validate(ctx context.Context, l Limits) (Report, error) {
 		if err != nil {
 			return Report{}, err
 		}
-		if uint64(line.Number) > math.MaxUint32 {
+		if int64(line.Number) > math.MaxUint32 {
 			return Report{}, &SourceError{text: "read " + s.name + ": too many lines", hint: "split it"}
 		}
 		sum.add(line)
@@ -218,7 +218,7 @@ func (d *digest) add(line Line) {
 		d.hash.Write(d.newline)
 	}
 	if line.Data == nil {
-		fmt.Fprintf(d.hash, "\x00%d", line.Size)
+		d.hash.Write(strconv.AppendInt([]byte{0}, int64(line.Size), 10))
 		return
 	}
 	d.hash.Write(line.Data)

@@ -2,10 +2,10 @@ package producer_test
 
 import (
 	"bytes"
-	"context"
 	"fmt"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -22,7 +22,7 @@ func benchLine(number, size int) []byte {
 
 func BenchmarkParseLine(b *testing.B) {
 	for _, size := range []int{200, 1400} {
-		b.Run(fmt.Sprint(size), func(b *testing.B) {
+		b.Run(strconv.Itoa(size), func(b *testing.B) {
 			line := benchLine(1, size)
 			b.SetBytes(int64(len(line)))
 			b.ReportAllocs()
@@ -37,7 +37,7 @@ func BenchmarkParseLine(b *testing.B) {
 
 func BenchmarkDecode(b *testing.B) {
 	for _, size := range []int{200, 1400} {
-		b.Run(fmt.Sprint(size), func(b *testing.B) {
+		b.Run(strconv.Itoa(size), func(b *testing.B) {
 			line := benchLine(1, size)
 			b.SetBytes(int64(len(line)))
 			b.ReportAllocs()
@@ -53,13 +53,13 @@ func BenchmarkDecode(b *testing.B) {
 // The unit to look at is lines/s.
 func BenchmarkValidate(b *testing.B) {
 	for _, size := range []int{200, 1400} {
-		b.Run(fmt.Sprint(size), func(b *testing.B) {
+		b.Run(strconv.Itoa(size), func(b *testing.B) {
 			const lines = 500_000
 			src, bytes := benchFile(b, lines, size)
 			b.SetBytes(bytes)
 			b.ReportAllocs()
 			for b.Loop() {
-				r, err := src.Validate(context.Background(), producer.Limits{})
+				r, err := src.Validate(b.Context(), producer.Limits{})
 				if err != nil || r.Jobs != lines {
 					b.Fatal(r.Jobs, r.Errors, err)
 				}
@@ -72,13 +72,13 @@ func BenchmarkValidate(b *testing.B) {
 func BenchmarkEntries(b *testing.B) {
 	const lines = 500_000
 	src, bytes := benchFile(b, lines, 200)
-	r, err := src.Validate(context.Background(), producer.Limits{})
+	r, err := src.Validate(b.Context(), producer.Limits{})
 	if err != nil {
 		b.Fatal(err)
 	}
 	b.SetBytes(bytes)
 	for b.Loop() {
-		for _, err := range src.Entries(context.Background(), r, producer.Limits{}) {
+		for _, err := range src.Entries(b.Context(), r, producer.Limits{}) {
 			if err != nil {
 				b.Fatal(err)
 			}

@@ -20,11 +20,11 @@ import (
 
 func job(id string) string { return `{"custom_id":"` + id + `","body":` + body + `}` }
 
-func validate(t testing.TB, text string, l producer.Limits) producer.Report {
-	t.Helper()
-	r, err := open(t, text).Validate(context.Background(), l)
+func validate(tb testing.TB, text string, l producer.Limits) producer.Report {
+	tb.Helper()
+	r, err := open(tb, text).Validate(tb.Context(), l)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return r
 }
@@ -184,23 +184,23 @@ func TestDigest(t *testing.T) {
 }
 
 // checkEntries tests that both passes agree with each other and with a plain reading of text.
-func checkEntries(t testing.TB, text string, l producer.Limits) {
-	t.Helper()
-	src := open(t, text)
-	r, err := src.Validate(context.Background(), l)
+func checkEntries(tb testing.TB, text string, l producer.Limits) {
+	tb.Helper()
+	src := open(tb, text)
+	r, err := src.Validate(tb.Context(), l)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	var jobs, invalid int
 	var errs []producer.LineError
 	seen := map[string]int{}
 	lines := strings.Split(strings.TrimPrefix(text, "\ufeff"), "\n")
-	for e, err := range src.Entries(context.Background(), r, l) {
+	for e, err := range src.Entries(tb.Context(), r, l) {
 		if err != nil {
-			t.Fatal(err)
+			tb.Fatal(err)
 		}
-		if want := plainVerdict(t, e, lines, l, seen); want != (e.Err == nil) {
-			t.Errorf("line %d: %v, want valid %v", e.Line, e.Err, want)
+		if want := plainVerdict(tb, e, lines, l, seen); want != (e.Err == nil) {
+			tb.Errorf("line %d: %v, want valid %v", e.Line, e.Err, want)
 		}
 		if e.Err == nil {
 			jobs++
@@ -210,15 +210,15 @@ func checkEntries(t testing.TB, text string, l producer.Limits) {
 		errs = append(errs, *e.Err)
 	}
 	if jobs != r.Jobs || invalid != r.Invalid || jobs+invalid != r.Lines {
-		t.Errorf("entries: %d jobs, %d invalid; report: %+v", jobs, invalid, r)
+		tb.Errorf("entries: %d jobs, %d invalid; report: %+v", jobs, invalid, r)
 	}
 	if diff := cmp.Diff(errs[:min(20, len(errs))], r.Errors, cmpopts.EquateEmpty()); diff != "" {
-		t.Error(diff)
+		tb.Error(diff)
 	}
 }
 
-func plainVerdict(t testing.TB, e producer.Entry, lines []string, l producer.Limits, seen map[string]int) bool {
-	t.Helper()
+func plainVerdict(tb testing.TB, e producer.Entry, lines []string, l producer.Limits, seen map[string]int) bool {
+	tb.Helper()
 	text := lines[e.Line-1]
 	if e.Line < len(lines) {
 		text = strings.TrimSuffix(text, "\r")
@@ -227,7 +227,7 @@ func plainVerdict(t testing.TB, e producer.Entry, lines []string, l producer.Lim
 		return e.Data != nil
 	}
 	if string(e.Data) != text {
-		t.Errorf("line %d: %q, want %q", e.Line, e.Data, text)
+		tb.Errorf("line %d: %q, want %q", e.Line, e.Data, text)
 	}
 	job, err := producer.ParseLine([]byte(text))
 	if err != nil || seen[job.Key] > 0 {
@@ -235,7 +235,7 @@ func plainVerdict(t testing.TB, e producer.Entry, lines []string, l producer.Lim
 	}
 	seen[job.Key] = e.Line
 	if e.Err == nil && (e.Job.Key != job.Key || !bytes.Equal(e.Job.Body, job.Body)) {
-		t.Errorf("line %d: %+v, want %+v", e.Line, e.Job, job)
+		tb.Errorf("line %d: %+v, want %+v", e.Line, e.Job, job)
 	}
 	return true
 }
@@ -257,14 +257,14 @@ func TestEntriesOfAChangedFile(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		r, err := src.Validate(context.Background(), producer.Limits{})
+		r, err := src.Validate(t.Context(), producer.Limits{})
 		if err != nil {
 			t.Fatal(err)
 		}
 		write(t, path, after)
 		var n int
 		var last error
-		for _, err := range src.Entries(context.Background(), r, producer.Limits{}) {
+		for _, err := range src.Entries(t.Context(), r, producer.Limits{}) {
 			n, last = n+1, err
 		}
 		checkSourceError(t, last, "read batch.jsonl: the file changed while it was read", nil)
@@ -287,11 +287,11 @@ func write(t *testing.T, path, text string) {
 func TestValidateStopsWithTheContext(t *testing.T) {
 	t.Parallel()
 	src := open(t, job("a"))
-	r, err := src.Validate(context.Background(), producer.Limits{})
+	r, err := src.Validate(t.Context(), producer.Limits{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	ctx, cancel := context.WithCancel(context.Background())
+	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	if _, err := src.Validate(ctx, producer.Limits{}); !errors.Is(err, context.Canceled) {
 		t.Errorf("Validate: %v", err)
@@ -310,7 +310,7 @@ func FuzzValidate(f *testing.F) {
 	f.Fuzz(func(t *testing.T, text []byte, limit int) {
 		l := producer.Limits{MaxLine: max(1, limit)}
 		src := open(t, string(text))
-		r, err := src.Validate(context.Background(), l)
+		r, err := src.Validate(t.Context(), l)
 		if err != nil {
 			checkSourceError(t, err, "", nil)
 			return

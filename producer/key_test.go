@@ -4,8 +4,9 @@ import (
 	"strings"
 	"testing"
 
-	"nightshift/producer"
 	"pgregory.net/rapid"
+
+	"nightshift/producer"
 )
 
 func TestKey(t *testing.T) {

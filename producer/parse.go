@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strconv"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -201,13 +202,13 @@ func unquote(v []byte) ([]byte, bool) {
 // quoteID quotes the start of an id for an error, cut between characters.
 func quoteID(id string) string {
 	if len(id) <= maxQuote {
-		return fmt.Sprintf("%q", id)
+		return strconv.Quote(id)
 	}
 	cut := maxQuote
 	for !utf8.RuneStart(id[cut]) {
 		cut--
 	}
-	return fmt.Sprintf("%q…", id[:cut])
+	return strconv.Quote(id[:cut]) + "…"
 }
 
 // syntaxReason says what is wrong with m's data without the decoder's words, which quote it.

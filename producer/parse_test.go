@@ -9,8 +9,9 @@ import (
 	"unicode"
 	"unicode/utf8"
 
-	"nightshift/producer"
 	"pgregory.net/rapid"
+
+	"nightshift/producer"
 )
 
 // marker stands for a prompt: wherever a test puts it, no error may show it.

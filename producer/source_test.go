@@ -25,42 +25,43 @@ func sorted(s []string) []string {
 	return s
 }
 
-func zipped(t testing.TB, text string) string {
-	t.Helper()
+func zipped(tb testing.TB, text string) string {
+	tb.Helper()
 	var b bytes.Buffer
 	w := gzip.NewWriter(&b)
 	if _, err := io.WriteString(w, text); err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	if err := w.Close(); err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return b.String()
 }
 
 // open returns a source of a file named batch.jsonl with text in it.
-func open(t testing.TB, text string) *producer.Source {
-	t.Helper()
-	path := filepath.Join(t.TempDir(), "batch.jsonl")
+func open(tb testing.TB, text string) *producer.Source {
+	tb.Helper()
+	path := filepath.Join(tb.TempDir(), "batch.jsonl")
 	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	src, err := producer.Open(path)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
-	t.Cleanup(func() {
+	tb.Cleanup(func() {
 		if err := src.Close(); err != nil {
-			t.Error(err)
+			tb.Error(err)
 		}
 	})
 	return src
 }
 
 // readLines returns "number:text" of each line, and the error that ended them.
-func readLines(src *producer.Source) ([]string, error) {
+func readLines(t *testing.T, src *producer.Source) ([]string, error) {
+	t.Helper()
 	var got []string
-	for line, err := range src.Lines(context.Background()) {
+	for line, err := range src.Lines(t.Context()) {
 		if err != nil {
 			return got, err
 		}
@@ -89,7 +90,7 @@ func TestLines(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
 			for _, text := range []string{test.text, zipped(t, test.text)} {
-				got, err := readLines(open(t, text))
+				got, err := readLines(t, open(t, text))
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -113,7 +114,7 @@ func TestLinesLongerThanTheBuffer(t *testing.T) {
 			text.WriteString(line + ending)
 			want = append(want, fmt.Sprintf("%d:%s", i+1, line))
 		}
-		got, err := readLines(open(t, text.String()))
+		got, err := readLines(t, open(t, text.String()))
 		if err != nil || !slices.Equal(got, want) {
 			t.Errorf("%q: %v, or lines differ", ending, err)
 		}
@@ -123,8 +124,8 @@ func TestLinesLongerThanTheBuffer(t *testing.T) {
 func TestSourceIsReadMoreThanOnce(t *testing.T) {
 	t.Parallel()
 	src := open(t, "a\nb\nc\n")
-	for range src.Lines(context.Background()) {
-		got, err := readLines(src) // while another reader is at work
+	for range src.Lines(t.Context()) {
+		got, err := readLines(t, src) // while another reader is at work
 		if err != nil || len(got) != 3 {
 			t.Fatal(got, err)
 		}
@@ -133,7 +134,7 @@ func TestSourceIsReadMoreThanOnce(t *testing.T) {
 
 func TestLinesStopWithTheContext(t *testing.T) {
 	t.Parallel()
-	ctx, cancel := context.WithCancel(context.Background())
+	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	n := 0
 	for _, err := range open(t, "a\nb\n").Lines(ctx) {
@@ -201,7 +202,7 @@ func TestUnreadableText(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
-			_, err := open(t, test.text).Validate(context.Background(), producer.Limits{})
+			_, err := open(t, test.text).Validate(t.Context(), producer.Limits{})
 			checkSourceError(t, err, test.want, nil)
 		})
 	}
@@ -218,7 +219,7 @@ func TestSpool(t *testing.T) {
 		if src.Name() != "stdin" {
 			t.Errorf("name %q", src.Name())
 		}
-		got, err := readLines(src)
+		got, err := readLines(t, src)
 		if want := []string{"1:a", "2:b"}; err != nil || !slices.Equal(got, want) {
 			t.Errorf("lines %v, %v", got, err)
 		}

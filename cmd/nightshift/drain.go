@@ -70,7 +70,7 @@ func (r *runState) openConsumer(ctx context.Context, queue string) (stop func(),
 
 // newConsumer makes the worker of some queues, with the providers they need.
 func (a *app) newConsumer(ctx context.Context, s *session, queues []string) (*consumer.Consumer, func(), error) {
-	c := consumer.Config{Grace: a.flags.grace, Log: a.log, Exclusive: s.broker.Owner(), Replicas: s.replicas}
+	c := consumer.Config{Grace: a.flags.grace, Log: a.log, Replicas: s.replicas}
 	var stops []func()
 	stop := func() {
 		for _, f := range stops {

@@ -16,6 +16,7 @@ import (
 // session is an open broker with the streams on it.
 type session struct {
 	broker   *broker.Broker
+	standIn  *standIn // nil unless this is a guest of an embedded broker
 	js       jetstream.JetStream
 	producer *producer.Producer
 	store    *consumer.Store
@@ -29,7 +30,11 @@ func (a *app) open(ctx context.Context) (*session, error) {
 	if err != nil {
 		return nil, err
 	}
-	return a.openSession(ctx, b)
+	s, err := a.openSession(ctx, b)
+	if err == nil && b.Dir() != "" && !b.Owner() {
+		s.standIn = standBy(ctx, b, a.brokerConfig(b.Dir()))
+	}
+	return s, err
 }
 
 // attach is open for commands that only look: they never start a broker. When none runs it
@@ -58,7 +63,11 @@ func (a *app) openBroker(ctx context.Context) (*broker.Broker, error) {
 	if err != nil {
 		return nil, err
 	}
-	return broker.Start(ctx, broker.Config{Dir: dir, Sync: firstOf(a.flags.sync, a.config.Sync), Log: a.log})
+	return broker.Start(ctx, a.brokerConfig(dir))
+}
+
+func (a *app) brokerConfig(dir string) broker.Config {
+	return broker.Config{Dir: dir, Sync: firstOf(a.flags.sync, a.config.Sync), Log: a.log}
 }
 
 func (a *app) openSession(ctx context.Context, b *broker.Broker) (*session, error) {
@@ -72,13 +81,16 @@ func (a *app) openSession(ctx context.Context, b *broker.Broker) (*session, erro
 	if err == nil {
 		s.store, err = consumer.OpenStore(ctx, s.js, s.replicas)
 	}
+	if err == nil && b.Owner() {
+		err = s.store.TakeOver(ctx)
+	}
 	if err != nil {
 		return nil, errors.Join(err, b.Close())
 	}
 	return s, nil
 }
 
-func (s *session) close() error { return s.broker.Close() }
+func (s *session) close() error { return errors.Join(s.broker.Close(), s.standIn.close()) }
 
 // ended is what a resumed submission asks about a job.
 func (s *session) ended(ctx context.Context, batch, key string) (bool, error) {

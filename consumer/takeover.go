@@ -1,0 +1,110 @@
+package consumer
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	"nightshift/producer"
+)
+
+// TakeOver frees what workers had in hand when they died with the broker. Only the process
+// that has just started the broker of a locked store may call it, before it serves workers:
+// nobody else can hold a job then. The durable consumers are removed, to be made anew, instead
+// of waiting for the leases of the dead; what they forget by that is kept in FLEET: which jobs
+// were in hand, how often that has happened to them, and up to which sequence a job may have
+// ended already.
+func (s *Store) TakeOver(ctx context.Context) error {
+	jobs, err := s.js.Stream(ctx, producer.Stream)
+	if err != nil {
+		return fmt.Errorf("open stream %s: %w", producer.Stream, err)
+	}
+	list := jobs.ListConsumers(ctx)
+	for info := range list.Info() {
+		if queue, ok := queueOfDurable(info.Name); ok {
+			if err := s.takeOver(ctx, jobs, queue, info); err != nil {
+				return fmt.Errorf("take over queue %s: %w", queue, err)
+			}
+		}
+	}
+	if err := list.Err(); err != nil {
+		return fmt.Errorf("list consumers of %s: %w", producer.Stream, err)
+	}
+	return nil
+}
+
+// left is what earlier workers of a queue left behind when they died with the broker.
+type left struct {
+	// Below is the last sequence they may have worked on: such a job may have ended.
+	Below uint64 `json:"below"`
+	// InHand counts, by sequence, how often a take-over found a job with a worker.
+	InHand map[uint64]int `json:"in_hand,omitempty"`
+}
+
+func leftKey(queue string) string { return "left." + queue }
+
+func (s *Store) left(ctx context.Context, queue string) (l left, err error) {
+	e, err := s.fleet.Get(ctx, leftKey(queue))
+	if errors.Is(err, jetstream.ErrKeyNotFound) {
+		return l, nil
+	}
+	if err == nil {
+		err = json.Unmarshal(e.Value(), &l)
+	}
+	if err != nil {
+		return l, fmt.Errorf("read what workers of queue %s left: %w", queue, err)
+	}
+	return l, nil
+}
+
+// takeOver writes down what the consumer of a queue knows and removes it. Interrupted between
+// the two it is done again, which counts one crash too many at worst.
+func (s *Store) takeOver(ctx context.Context, jobs jetstream.Stream, queue string, info *jetstream.ConsumerInfo) error {
+	l, err := s.left(ctx, queue)
+	if err != nil {
+		return err
+	}
+	l.Below = jobs.CachedInfo().State.LastSeq
+	if l.InHand, err = inHand(ctx, jobs, queue, info, l.InHand); err != nil {
+		return err
+	}
+	data, err := json.Marshal(l)
+	if err != nil {
+		return err
+	}
+	if _, err := s.fleet.Put(ctx, leftKey(queue), data); err != nil {
+		return err
+	}
+	return jobs.DeleteConsumer(ctx, info.Name)
+}
+
+// inHand lists the jobs that were delivered and not settled, each with its count raised by
+// one: in a work queue those are the messages still there up to the last delivered.
+func inHand(ctx context.Context, jobs jetstream.Stream, queue string, info *jetstream.ConsumerInfo,
+	before map[uint64]int,
+) (map[uint64]int, error) {
+	now := map[uint64]int{}
+	if info.NumAckPending == 0 {
+		return now, nil
+	}
+	delivered := info.Delivered.Stream
+	for _, subject := range producer.Subjects(queue) {
+		for seq := uint64(1); seq <= delivered; {
+			m, err := jobs.GetMsg(ctx, seq, jetstream.WithGetMsgSubject(subject))
+			if errors.Is(err, jetstream.ErrMsgNotFound) {
+				break
+			}
+			if err != nil {
+				return nil, err
+			}
+			if m.Sequence <= delivered {
+				now[m.Sequence] = before[m.Sequence] + 1
+			}
+			seq = m.Sequence + 1
+		}
+	}
+	return now, nil
+}
