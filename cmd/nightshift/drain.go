@@ -156,11 +156,15 @@ func (r *runState) interrupted(id string) error {
 // lookEvery is how often the batch's endings are counted.
 const lookEvery = 500 * time.Millisecond
 
+// brokerPatience is how long a broker may be out of reach before a run gives up. Whatever runs
+// on the store next has every job.
+const brokerPatience = time.Minute
+
 // watch waits for the end of the batch, of the context or of the patience with a hold.
 func (r *runState) watch(ctx context.Context, id string, show *progress, submitted, worked chan error) (*policy.Hold, error) {
 	tick := time.NewTicker(lookEvery)
 	defer tick.Stop()
-	done := false
+	done, good := false, time.Now()
 	for {
 		select {
 		case <-ctx.Done():
@@ -177,11 +181,15 @@ func (r *runState) watch(ctx context.Context, id string, show *progress, submitt
 		case <-tick.C:
 		}
 		c, err := r.store.Count(ctx, id)
-		if err != nil {
-			if ctx.Err() != nil {
-				return nil, nil
-			}
+		switch {
+		case err == nil:
+			good = time.Now()
+		case ctx.Err() != nil:
+			return nil, nil
+		case time.Since(good) > brokerPatience:
 			return nil, err
+		default: // the broker may be on its way to another process
+			continue
 		}
 		stats := r.consumer.Stats()
 		show.counts(c, stats)

@@ -69,7 +69,7 @@ func (a *app) workQueues() []string {
 func (a *app) watchWork(ctx context.Context, s *session, w *consumer.Consumer, queues []string, worked chan error) error {
 	tick := time.NewTicker(lookEvery)
 	defer tick.Stop()
-	logged := time.Now()
+	logged, good := time.Now(), time.Now()
 	for {
 		select {
 		case <-ctx.Done():
@@ -88,8 +88,14 @@ func (a *app) watchWork(ctx context.Context, s *session, w *consumer.Consumer, q
 			continue
 		}
 		empty, err := s.empty(ctx, queues)
-		if ctx.Err() == nil && (err != nil || empty) {
+		switch {
+		case err == nil:
+			good = time.Now()
+		case time.Since(good) > brokerPatience && ctx.Err() == nil:
 			return err
+		}
+		if empty && ctx.Err() == nil {
+			return nil
 		}
 	}
 }
