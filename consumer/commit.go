@@ -17,11 +17,15 @@ var errEnded = errors.New("the job has ended already")
 // errCodeWrongLastSequence is the server's answer to an expectation that does not hold.
 const errCodeWrongLastSequence jetstream.ErrorCode = 10071
 
-// committer stores the outcomes of concurrent jobs together: while one batch is on its way to
-// the disk, the next gathers. On a broker that syncs always, that is one fsync for many.
+// committer stores the outcomes of concurrent jobs together: while some are on their way to the
+// disk, the next gather. On a broker that fsyncs every write they go as one atomic batch, which
+// is one fsync for many. Elsewhere the fixed cost of a batch, some milliseconds, would be most
+// of it, and they go side by side.
 type committer struct {
-	js jetstream.JetStream
-	in chan commit
+	js     jetstream.JetStream
+	in     chan commit
+	atomic bool
+	rest   time.Duration // before the next atomic batch
 }
 
 type commit struct {
@@ -35,8 +39,8 @@ const maxCommitBytes = 8 << 20
 // commitWait bounds one round trip to the broker.
 const commitWait = 20 * time.Second
 
-func newCommitter(js jetstream.JetStream) *committer {
-	return &committer{js: js, in: make(chan commit, producer.MaxAtomic)}
+func newCommitter(js jetstream.JetStream, atomic bool) *committer {
+	return &committer{js: js, in: make(chan commit, producer.MaxAtomic), atomic: atomic}
 }
 
 // put stores m and returns when the broker has it on disk: nil, errEnded, or why not.
@@ -63,46 +67,108 @@ func (c *committer) run(ctx context.Context) {
 	}
 }
 
-// gather adds to first what is ready now.
+// The committer rests restShare times as long as the commit before took, so that much gathers
+// and the disk is left to others, but never longer than maxRest.
+const (
+	restShare = 3
+	maxRest   = 100 * time.Millisecond
+)
+
+// gather adds to first what is ready, and on a broker that syncs always what becomes ready
+// while the disk rests.
 func (c *committer) gather(first commit) []commit {
 	batch := []commit{first}
 	size := len(first.msg.Data)
+	rest := time.NewTimer(c.rest)
+	defer rest.Stop()
+	rested := c.rest == 0
 	for len(batch) < producer.MaxAtomic && size < maxCommitBytes {
 		select {
 		case next := <-c.in:
 			batch = append(batch, next)
 			size += len(next.msg.Data)
+			continue
 		default:
+		}
+		if rested {
 			return batch
+		}
+		select {
+		case next := <-c.in:
+			batch = append(batch, next)
+			size += len(next.msg.Data)
+		case <-rest.C:
+			rested = true
 		}
 	}
 	return batch
 }
 
+// minAtomic is from how many messages on an atomic batch costs less than that many fsyncs.
+const minAtomic = 5
+
 func (c *committer) store(batch []commit) {
-	ctx, cancel := context.WithTimeout(context.Background(), commitWait)
-	defer cancel()
-	if len(batch) > 1 {
-		msgs := make([]*nats.Msg, len(batch))
-		for i := range batch {
-			msgs[i] = batch[i].msg
-		}
-		err := producer.PublishAtomic(ctx, c.js.Conn(), msgs)
-		var refused *jetstream.APIError
-		if !errors.As(err, &refused) {
-			for _, b := range batch {
-				b.done <- err
-			}
-			return
-		}
+	if c.atomic {
+		defer func(start time.Time) { c.rest = min(restShare*time.Since(start), maxRest) }(time.Now())
 	}
-	// One of them was refused, or there is only one: each by itself.
+	if !c.atomic || len(batch) < minAtomic {
+		c.each(batch)
+		return
+	}
+	err := c.together(batch)
+	var refused *jetstream.APIError
+	if errors.As(err, &refused) { // one of them has an ending: it must not keep the others
+		c.each(batch)
+		return
+	}
 	for _, b := range batch {
-		_, err := c.js.PublishMsg(ctx, b.msg)
-		var refused *jetstream.APIError
-		if errors.As(err, &refused) && refused.ErrorCode == errCodeWrongLastSequence {
-			err = errEnded
-		}
 		b.done <- err
 	}
+}
+
+func (c *committer) together(batch []commit) error {
+	ctx, cancel := context.WithTimeout(context.Background(), commitWait)
+	defer cancel()
+	msgs := make([]*nats.Msg, len(batch))
+	for i := range batch {
+		msgs[i] = batch[i].msg
+	}
+	return producer.PublishAtomic(ctx, c.js.Conn(), msgs)
+}
+
+// each publishes all at once and each by itself, and waits for all of them, so that the next
+// can gather.
+func (c *committer) each(batch []commit) {
+	futures := make([]jetstream.PubAckFuture, len(batch))
+	for i, b := range batch {
+		var err error
+		if futures[i], err = c.js.PublishMsgAsync(b.msg, jetstream.WithStallWait(commitWait)); err != nil {
+			b.done <- err
+		}
+	}
+	deadline := time.NewTimer(commitWait)
+	defer deadline.Stop()
+	for i, f := range futures {
+		if f == nil {
+			continue
+		}
+		select {
+		case <-f.Ok():
+			batch[i].done <- nil
+		case err := <-f.Err():
+			batch[i].done <- ending(err)
+		case <-deadline.C:
+			batch[i].done <- context.DeadlineExceeded
+			deadline.Reset(0) // and so for the rest
+		}
+	}
+}
+
+// ending tells the refusal that means another ending was first from other errors.
+func ending(err error) error {
+	var refused *jetstream.APIError
+	if errors.As(err, &refused) && refused.ErrorCode == errCodeWrongLastSequence {
+		return errEnded
+	}
+	return err
 }

@@ -52,6 +52,13 @@ type Config struct {
 	// CrashLimit is how often in a row a job may be delivered without any outcome before
 	// it is dead-lettered as crash_loop. Default 10.
 	CrashLimit int
+	// SyncAlways says that the broker fsyncs every write; endings are then stored in atomic
+	// batches, one fsync for many.
+	SyncAlways bool
+	// Embedded says that the broker runs in a process of ours, may be killed with it, and is
+	// taken over at each start (see Store.TakeOver). Ended jobs are then removed together and
+	// not acked one by one.
+	Embedded bool
 	// Replicas of the streams on a cluster. Default 1.
 	Replicas int
 	Log      zerolog.Logger
@@ -82,10 +89,12 @@ type Consumer struct {
 	leases *leases
 	answer *committer // of RESULTS
 	dead   *committer // of DEAD
+	remove *remover   // nil where each job is acked by itself
 	guards map[string]*policy.Guard
 	queues []*queue
 	stats  stats
 
+	cell chan struct{}  // holds the one suspect that is being called
 	jobs sync.WaitGroup // deliveries under way
 }
 
@@ -99,6 +108,7 @@ type queue struct {
 	// have ended already. resets counts, for those they had in hand, how often (see left).
 	lookBelow uint64
 	resets    map[uint64]int
+	reach     reach
 	// room bounds the jobs pulled and not yet settled, so that a store slower than the
 	// provider slows the pulling down.
 	room chan struct{}
@@ -112,11 +122,16 @@ func New(ctx context.Context, js jetstream.JetStream, c Config) (*Consumer, erro
 	if err != nil {
 		return nil, err
 	}
-	w := &Consumer{c: c, js: js, store: store, guards: map[string]*policy.Guard{}}
+	w := &Consumer{c: c, js: js, store: store, guards: map[string]*policy.Guard{}, cell: make(chan struct{}, 1)}
 	w.leases = newLeases(c.AckWait)
-	w.answer = newCommitter(js)
-	w.dead = newCommitter(js)
-	w.fleet = &fleet{kv: store.fleet, guards: w.guards, log: c.Log}
+	w.answer = newCommitter(js, c.SyncAlways)
+	w.dead = newCommitter(js, c.SyncAlways)
+	w.fleet = &fleet{kv: store.fleet, guards: w.guards, log: c.Log, known: make(chan struct{})}
+	if c.Embedded {
+		if w.remove, err = newRemover(ctx, js, c.Log); err != nil {
+			return nil, fmt.Errorf("open stream JOBS: %w", err)
+		}
+	}
 	providers := map[string]Provider{}
 	for _, a := range c.Accounts {
 		g := a.Guard
@@ -151,13 +166,17 @@ func (c *Consumer) Run(ctx context.Context) error {
 	defer cancelCalls()
 	background, stopBackground := context.WithCancel(context.WithoutCancel(ctx))
 	var helpers sync.WaitGroup
-	for _, run := range []func(context.Context){c.leases.run, c.answer.run, c.dead.run, c.fleet.run, c.beat} {
+	for _, run := range []func(context.Context){c.leases.run, c.answer.run, c.dead.run, c.fleet.run, c.beat, c.runRemover} {
 		helpers.Go(func() { run(background) })
 	}
 	pulling, stopPulling := context.WithCancel(ctx)
 	defer stopPulling()
+	select {
+	case <-c.fleet.known:
+	case <-ctx.Done():
+	}
 	errs := make(chan error, 2*len(c.queues))
-	var pulls sync.WaitGroup
+	var pulls, probes sync.WaitGroup
 	for _, q := range c.queues {
 		pulls.Go(func() {
 			if err := c.pull(pulling, calls, q); err != nil {
@@ -167,14 +186,22 @@ func (c *Consumer) Run(ctx context.Context) error {
 		})
 	}
 	for name := range c.guards {
-		pulls.Go(func() { c.probe(pulling, calls, name) })
+		probes.Go(func() { c.probe(pulling, calls, name) })
 	}
+	helpers.Go(func() {
+		<-pulling.Done()
+		if sleep(background, c.c.Grace) {
+			pulls.Wait() // a pull under way would get what is handed back, again and again
+			cancelCalls()
+		}
+	})
 	pulls.Wait()
-	timer := time.AfterFunc(c.c.Grace, cancelCalls)
+	stopPulling()
+	probes.Wait()
 	c.jobs.Wait()
-	timer.Stop()
 	stopBackground()
 	helpers.Wait()
+	c.withdraw()
 	close(errs)
 	var all []error
 	for err := range errs {

@@ -75,6 +75,59 @@ func deadSubject(batch string, class policy.Class, key string) string {
 	return "dead." + batch + "." + string(class) + "." + key
 }
 
+// bury makes the job a dead letter: first the ending, then the entry, then the broker is told.
+func (c *Consumer) bury(
+	ctx context.Context, d *delivery, f *policy.Fault, r *policy.Result, dec policy.Decision,
+) (outcome, error) {
+	letter := c.letter(d, f, r, dec)
+	d.class = letter.Class
+	meta := c.meta(d, r)
+	meta.Class = letter.Class
+	marker, err := newEnding(d.job.Batch, d.job.Key, endingDead, meta, nil)
+	if err != nil {
+		return dead, err
+	}
+	switch other, err := c.putEnding(ctx, d, marker); {
+	case errors.Is(err, errEnded):
+		return ended, c.concede(ctx, d, other, letter)
+	case err != nil:
+		return dead, err
+	}
+	return dead, c.entomb(ctx, d, letter)
+}
+
+// entomb writes the entry of a dead letter whose marker stands.
+func (c *Consumer) entomb(ctx context.Context, d *delivery, l *DeadLetter) error {
+	entry, err := l.message(d.msg)
+	if err != nil {
+		return err
+	}
+	if err := c.dead.put(ctx, entry); err != nil {
+		return err
+	}
+	c.forget(ctx, d)
+	c.leases.drop(d.lease)
+	return d.msg.TermWithReason(string(l.Class))
+}
+
+// concede leaves the job to the ending that was first. A dead one may lack its entry, which l
+// is then, under the marker's class: there it is looked for.
+func (c *Consumer) concede(ctx context.Context, d *delivery, other Ending, l *DeadLetter) error {
+	if other.Dead {
+		there, err := c.store.hasDead(ctx, d.job.Batch, other)
+		if err != nil {
+			return err
+		}
+		if !there {
+			l.Class = other.Meta.Class
+			l.Owner, l.Remedy = l.Class.Owner(), l.Class.Remedy()
+			return c.entomb(ctx, d, l)
+		}
+	}
+	c.forget(ctx, d)
+	return c.ack(ctx, d)
+}
+
 // letter writes down why the job is dead.
 func (c *Consumer) letter(d *delivery, f *policy.Fault, r *policy.Result, dec policy.Decision) *DeadLetter {
 	class := f.Class

@@ -20,30 +20,41 @@ type delivery struct {
 	job      producer.Job
 	lease    *lease
 	history  policy.History
-	resets   int // how often a restarted broker found it in hand
-	crashes  int // deliveries that ended without an outcome
+	resets   int          // how often a restarted broker found it in hand
+	crashes  int          // deliveries that ended without an outcome
+	unread   bool         // the broker could not tell the history: it must not be written over
+	class    policy.Class // why it is dead
 	id       string
 	received time.Time
 }
 
 // deliver is the whole life of a job in this process: decode it, see whether it needs a call
 // at all, ask the provider, decide what the reply means, and settle. It holds one slot of
-// the guard, which Do returns, or release.
-func (c *Consumer) deliver(ctx context.Context, q *queue, m jetstream.Msg) {
+// the guard, which Do or Give returns, and says whether the provider answered.
+func (c *Consumer) deliver(ctx context.Context, q *queue, m jetstream.Msg) bool {
 	d, err := c.receive(q, m)
 	if err != nil {
 		q.guard.Give(1)
 		c.c.Log.Error().Err(err).Str("queue", q.Name).Msg("a message that is no delivery")
-		return
+		return false
 	}
-	ctx, d.lease = c.leases.hold(ctx, m)
+	if c.leases.adopt(m, d.meta.Sequence.Stream) {
+		q.guard.Give(1)
+		return false
+	}
+	ctx, d.lease = c.leases.hold(ctx, m, d.meta.Sequence.Stream)
 	defer c.leases.drop(d.lease)
 
 	outcome, fault := c.needless(ctx, d)
+	if outcome == proceed {
+		var leave func()
+		outcome, leave = c.isolate(ctx, d)
+		defer leave()
+	}
 	if outcome != proceed {
 		q.guard.Give(1)
 		c.settle(d, outcome, fault, nil, policy.Decision{})
-		return
+		return false
 	}
 	r := q.guard.Do(ctx, d.job.Key, q.Attempts-len(d.history.Attempts), func(ctx context.Context) policy.Reply {
 		c.stats.calls.Add(1)
@@ -61,6 +72,26 @@ func (c *Consumer) deliver(ctx context.Context, q *queue, m jetstream.Msg) {
 		decision := policy.Decide(r.Fault, d.history, len(r.Attempts), r.Evidence, terms, time.Now())
 		c.settle(d, outcomeOf(decision), r.Fault, &r, decision)
 	}
+	return !r.Cancelled && r.Fault == nil
+}
+
+// decline hands back a job that came when there was no slot for it.
+func (c *Consumer) decline(ctx context.Context, q *queue, m jetstream.Msg) {
+	d, err := c.receive(q, m)
+	if err != nil {
+		c.c.Log.Error().Err(err).Str("queue", q.Name).Msg("a message that is no delivery")
+		return
+	}
+	if c.leases.adopt(m, d.meta.Sequence.Stream) {
+		return
+	}
+	ctx, d.lease = c.leases.hold(ctx, m, d.meta.Sequence.Stream)
+	defer c.leases.drop(d.lease)
+	outcome, fault := c.needless(ctx, d)
+	if outcome == proceed {
+		outcome = returned
+	}
+	c.settle(d, outcome, fault, nil, policy.Decision{})
 }
 
 // receive decodes the message. A job that cannot be decoded is a delivery too: it keeps the
@@ -84,11 +115,12 @@ func (c *Consumer) needless(ctx context.Context, d *delivery) (outcome, *policy.
 		d.job.Batch = producer.LooseBatch
 	}
 	if c.seenBefore(d) {
-		if done, lookErr := c.recall(ctx, d); lookErr != nil {
-			return returned, nil
-		} else if done {
-			return ended, nil
+		if o, f := c.recall(ctx, d); o != proceed {
+			return o, f
 		}
+	}
+	if s := d.queue.guard.State(); s.Hold == nil && s.Until.After(d.history.Until) {
+		d.history.Until = s.Until // the gate was shut while the job was on its way here
 	}
 	now := time.Now()
 	switch {
@@ -96,7 +128,7 @@ func (c *Consumer) needless(ctx context.Context, d *delivery) (outcome, *policy.
 		return dead, &policy.Fault{Class: policy.Malformed, Rule: "decode", Message: err.Error()}
 	case !d.job.Deadline.IsZero() && now.After(d.job.Deadline):
 		return dead, &policy.Fault{Class: policy.Expired, Rule: "deadline"}
-	case d.crashes >= c.c.CrashLimit:
+	case c.guilty(d):
 		return dead, &policy.Fault{Class: policy.CrashLoop, Rule: "crash limit"}
 	case now.Before(d.history.Until):
 		return early, nil
@@ -104,25 +136,58 @@ func (c *Consumer) needless(ctx context.Context, d *delivery) (outcome, *policy.
 	return proceed, nil
 }
 
-// seenBefore says whether another delivery may have worked on the job.
+// seenBefore says whether another delivery may have worked on the job. A broker that was killed
+// forgets its latest deliveries, so after a reconnect none is known to be the first.
 func (c *Consumer) seenBefore(d *delivery) bool {
-	return d.meta.NumDelivered > 1 || d.meta.Sequence.Stream <= d.queue.lookBelow ||
+	return d.meta.NumDelivered > 1 || c.js.Conn().Stats().Reconnects > 0 || d.meta.Sequence.Stream <= d.queue.lookBelow ||
 		d.msg.Headers().Get(producer.HeaderLook) != ""
 }
 
-// recall reads what earlier deliveries left: an ending, or the history so far.
-func (c *Consumer) recall(ctx context.Context, d *delivery) (done bool, err error) {
+// recall reads what earlier deliveries left: an ending, or the history so far. While the broker
+// cannot tell, the job waits here: handed back at once it would only go in circles, and every
+// round would pass for a crash.
+func (c *Consumer) recall(ctx context.Context, d *delivery) (outcome, *policy.Fault) {
+	for tries := 1; ; tries++ {
+		o, f, err := c.look(ctx, d)
+		if err == nil {
+			return o, f
+		}
+		if tries == recallTries || !sleep(ctx, errorWait) {
+			c.c.Log.Warn().Err(err).Str("job", d.job.Key).Msg("cannot tell whether the job has ended")
+			d.unread = true
+			return returned, nil
+		}
+	}
+}
+
+// recallTries bounds how long a job waits for a broker that cannot tell what became of it.
+const recallTries = 20
+
+func (c *Consumer) look(ctx context.Context, d *delivery) (outcome, *policy.Fault, error) {
 	e, err := c.store.Ending(ctx, d.job.Batch, d.job.Key)
 	switch {
-	case err == nil && e.Dead:
-		// The marker may stand without its entry: whoever wrote it may have died between.
-		return c.store.hasDead(ctx, d.job.Batch, e)
-	case err == nil:
-		return true, nil
-	case !errors.Is(err, ErrNoEnding):
-		return false, err
+	case err == nil && !e.Dead:
+		return ended, nil, nil
+	case err != nil && !errors.Is(err, ErrNoEnding):
+		return proceed, nil, err
 	}
-	d.history, err = c.store.History(ctx, d.job.Batch, d.job.Key)
-	d.crashes = d.history.Crashes(d.meta.NumDelivered, d.resets)
-	return false, err
+	var lost error
+	if d.history, lost = c.store.History(ctx, d.job.Batch, d.job.Key); lost != nil {
+		return proceed, nil, lost
+	}
+	d.crashes = max(d.history.Crashes(d.meta.NumDelivered, d.resets), 0)
+	if err != nil {
+		return proceed, nil, nil
+	}
+	there, err := c.store.hasDead(ctx, d.job.Batch, e)
+	if err != nil || there {
+		return ended, nil, err
+	}
+	return dead, entryMissing(e), nil
+}
+
+// entryMissing stands for the fault of a dead job whose marker stands without its entry:
+// whoever wrote the marker died between the two.
+func entryMissing(marker Ending) *policy.Fault {
+	return &policy.Fault{Class: marker.Meta.Class, Rule: "entry missing"}
 }

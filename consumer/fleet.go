@@ -7,8 +7,10 @@ import (
 	"fmt"
 	"os"
 	"strings"
+	"sync"
 	"time"
 
+	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/rs/zerolog"
 
@@ -21,6 +23,9 @@ type fleet struct {
 	kv     jetstream.KeyValue
 	guards map[string]*policy.Guard
 	log    zerolog.Logger
+	// known is closed when the guards know what stood in the bucket at the start.
+	known chan struct{}
+	once  sync.Once
 }
 
 const (
@@ -58,13 +63,21 @@ func (f *fleet) tell(key string, v any) {
 
 // run makes the guards obey what other workers wrote, until ctx ends.
 func (f *fleet) run(ctx context.Context) {
+	defer f.begin()
 	for ctx.Err() == nil {
-		if err := f.watch(ctx); err != nil && ctx.Err() == nil {
+		err := f.watch(ctx)
+		if errors.Is(err, nats.ErrConnectionClosed) { // the pulling ends by it too
+			return
+		}
+		if err != nil && ctx.Err() == nil {
 			f.log.Warn().Err(err).Msg("cannot watch shared state, trying again")
 			sleep(ctx, errorWait)
 		}
 	}
 }
+
+// begin lets the pulling start: before it no hold would be obeyed.
+func (f *fleet) begin() { f.once.Do(func() { close(f.known) }) }
 
 func (f *fleet) watch(ctx context.Context) error {
 	w, err := f.kv.WatchFiltered(ctx, []string{holdPrefix + ">", gatePrefix + ">"})
@@ -80,9 +93,11 @@ func (f *fleet) watch(ctx context.Context) error {
 			if !ok {
 				return errors.New("watch ended")
 			}
-			if e != nil { // nil only says that the present state is complete
-				f.apply(e)
+			if e == nil { // the present state is complete
+				f.begin()
+				continue
 			}
+			f.apply(e)
 		}
 	}
 }

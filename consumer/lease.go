@@ -14,29 +14,52 @@ type leases struct {
 	wait time.Duration // the broker's AckWait
 	mu   sync.Mutex
 	held map[*lease]struct{}
+	jobs map[uint64]*lease // by the job's sequence
 }
 
 // lease is the claim on one delivered job.
 type lease struct {
-	msg    jetstream.Msg
+	seq    uint64
+	msg    jetstream.Msg      // its latest delivery
 	cancel context.CancelFunc // ends the call when the lease was lost
 	beat   time.Time
 	lost   bool
 }
 
 func newLeases(wait time.Duration) *leases {
-	return &leases{wait: wait, held: map[*lease]struct{}{}}
+	return &leases{wait: wait, held: map[*lease]struct{}{}, jobs: map[uint64]*lease{}}
 }
 
 // hold takes up a delivered job. The returned context ends when its lease was lost, as after
 // a sleep of the machine: another worker then has the job.
-func (l *leases) hold(ctx context.Context, m jetstream.Msg) (context.Context, *lease) {
+func (l *leases) hold(ctx context.Context, m jetstream.Msg, seq uint64) (context.Context, *lease) {
 	ctx, cancel := context.WithCancel(ctx)
-	x := &lease{msg: m, cancel: cancel, beat: time.Now()}
+	x := &lease{seq: seq, msg: m, cancel: cancel, beat: time.Now()}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.held[x] = struct{}{}
+	l.jobs[seq] = x
 	return ctx, x
+}
+
+// adopt takes a delivery of a job that is in hand here: a broker that was killed forgets its
+// latest deliveries, makes them again, and knows only the new one.
+func (l *leases) adopt(m jetstream.Msg, seq uint64) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	x := l.jobs[seq]
+	if x == nil || x.lost {
+		return false
+	}
+	x.msg, x.beat = m, time.Now()
+	return true
+}
+
+// message is the delivery by which the broker knows the job.
+func (l *leases) message(x *lease) jetstream.Msg {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return x.msg
 }
 
 // drop ends the claim, before the job is acked in any way, and says whether it was lost.
@@ -44,6 +67,9 @@ func (l *leases) drop(x *lease) (lost bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	delete(l.held, x)
+	if l.jobs[x.seq] == x {
+		delete(l.jobs, x.seq)
+	}
 	x.cancel()
 	return x.lost
 }

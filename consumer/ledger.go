@@ -151,6 +151,20 @@ func (s *Store) subjects(ctx context.Context) (map[string]int, error) {
 	return counts, nil
 }
 
+// Left counts the jobs of a batch that are still on its queue, waiting or with workers.
+func (s *Store) Left(ctx context.Context, queue, batch string) (int, error) {
+	jobs, err := s.js.Stream(ctx, producer.Stream)
+	if err != nil {
+		return 0, fmt.Errorf("open stream %s: %w", producer.Stream, err)
+	}
+	subject := producer.Subject(queue, batch)
+	info, err := jobs.Info(ctx, jetstream.WithSubjectFilter(subject))
+	if err != nil {
+		return 0, fmt.Errorf("count the jobs of %s: %w", batch, err)
+	}
+	return int(info.State.Subjects[subject]), nil //nolint:gosec // a count of messages fits
+}
+
 // CloseQueue removes the workers' consumer of a queue that holds nothing more.
 func (s *Store) CloseQueue(ctx context.Context, name string) error {
 	q, err := s.QueueState(ctx, name)

@@ -13,19 +13,32 @@ import (
 // probeCheck is how often a worker looks whether a held provider is due for a probe.
 const probeCheck = 250 * time.Millisecond
 
+// freshTries is how often a worker that finds a hold probes it before its time. Who starts a
+// worker has perhaps mended what the hold is for; one try may meet a job that is not due.
+const freshTries = 3
+
 // probe tries one job of a held provider when its time has come, until ctx ends. Whichever
 // worker moves the hold's revision first does it; the others see the new time.
 func (c *Consumer) probe(ctx, calls context.Context, account string) {
 	guard := c.guards[account]
+	started, fresh := time.Now(), freshTries
 	for sleep(ctx, probeCheck) {
 		hold := guard.State().Hold
-		if hold == nil || time.Now().Before(hold.Probe) || !c.fleet.claimProbe(ctx, account) {
+		if hold == nil {
 			continue
 		}
+		early := fresh > 0 && hold.Since.Before(started) && c.hasJobs(ctx, account)
+		if !early && time.Now().Before(hold.Probe) || !c.fleet.claimProbe(ctx, account, early) {
+			continue
+		}
+		before := c.stats.calls.Load()
 		for _, q := range c.queues {
 			if q.Account == account && c.probeOne(ctx, calls, q) {
 				break
 			}
+		}
+		if fresh--; c.stats.calls.Load() > before {
+			fresh = 0
 		}
 	}
 }
@@ -35,12 +48,11 @@ func (c *Consumer) probeOne(ctx, calls context.Context, q *queue) bool {
 	if !q.guard.ProbeSlot() {
 		return true
 	}
-	before := c.stats.answered.Load()
-	got, err := c.fetchProbe(calls, q)
+	got, healthy, err := c.fetchProbe(calls, q)
 	if err != nil {
 		c.c.Log.Warn().Err(err).Str("queue", q.Name).Msg("cannot probe the held provider")
 	}
-	if got && c.stats.answered.Load() > before {
+	if healthy {
 		if err := c.store.Release(ctx, q.Account); err != nil {
 			c.c.Log.Error().Err(err).Msg("the hold stays")
 		}
@@ -48,45 +60,61 @@ func (c *Consumer) probeOne(ctx, calls context.Context, q *queue) bool {
 	return got
 }
 
-func (c *Consumer) fetchProbe(calls context.Context, q *queue) (bool, error) {
+func (c *Consumer) fetchProbe(calls context.Context, q *queue) (got, healthy bool, err error) {
 	batch, err := q.consumer.Fetch(1, jetstream.FetchMaxWait(fetchWait))
 	if err != nil {
 		q.guard.Give(1)
-		return false, err
+		return false, false, err
 	}
-	got := false
 	for m := range batch.Messages() {
 		got = true
-		c.deliver(calls, q, m)
+		c.note(calls, q, m)
+		healthy = c.deliver(calls, q, m)
 	}
 	if !got {
 		q.guard.Give(1)
 	}
-	return got, batch.Error()
+	return got, healthy, batch.Error()
 }
 
-// claimProbe moves the hold's next probe, if no other worker has; the winner probes.
-func (f *fleet) claimProbe(ctx context.Context, account string) bool {
+// hasJobs says whether a probe would find any job.
+func (c *Consumer) hasJobs(ctx context.Context, account string) bool {
+	for _, q := range c.queues {
+		if q.Account != account {
+			continue
+		}
+		if info, err := q.consumer.Info(ctx); err == nil && info.NumPending+uint64(info.NumAckPending) > 0 { //nolint:gosec // a count
+			return true
+		}
+	}
+	return false
+}
+
+// claimProbe moves the hold's next probe, if no other worker has; the winner probes. early
+// does so before its time.
+func (f *fleet) claimProbe(ctx context.Context, account string, early bool) bool {
+	guard := f.guards[account]
 	e, err := f.kv.Get(ctx, holdPrefix+account)
+	if errors.Is(err, jetstream.ErrKeyNotFound) {
+		// Released, or never told: nobody could release a hold that only this worker knows.
+		guard.SetHold(nil)
+	}
 	if err != nil {
 		return false
 	}
 	h, err := decodeHold(e)
-	if err != nil || time.Now().Before(h.Probe) {
+	if err != nil || !early && time.Now().Before(h.Probe) {
 		return false
 	}
-	guard := f.guards[account]
 	h.Probes++
 	h.Probe = time.Now().UTC().Add(guard.ProbeDelay(h.Probes))
 	data, err := json.Marshal(h)
 	if err != nil {
 		return false
 	}
-	if _, err := f.kv.Update(ctx, holdPrefix+account, data, e.Revision()); err != nil {
-		return false
-	}
-	guard.SetHold(&h)
-	return true
+	// The guard learns of it by the watch, in order with a release that may come now.
+	_, err = f.kv.Update(ctx, holdPrefix+account, data, e.Revision())
+	return err == nil
 }
 
 // Release ends the hold of a provider: workers pull again at once.

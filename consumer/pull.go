@@ -32,7 +32,7 @@ func (c *Consumer) pull(ctx, calls context.Context, q *queue) error {
 			return nil //nolint:nilerr // the context ended: that is how a shutdown begins
 		}
 		got, err := c.fetch(ctx, calls, q, slots, fetchWait)
-		if err == nil && got == 0 {
+		if err == nil && got == 0 && ctx.Err() == nil {
 			err = c.idle(ctx, calls, q)
 		}
 		if err := c.pullError(ctx, q, err); err != nil {
@@ -58,7 +58,7 @@ func (c *Consumer) fetch(ctx, calls context.Context, q *queue, slots int, wait t
 	}
 	for m := range batch.Messages() {
 		got++
-		c.start(calls, q, m)
+		c.start(ctx, calls, q, m)
 	}
 	return got, batch.Error()
 }
@@ -72,21 +72,26 @@ func (c *Consumer) idle(ctx, calls context.Context, q *queue) error {
 	}
 	for m := range batch.Messages() {
 		if q.guard.TryTake(1) == 0 {
-			if err := m.Nak(); err != nil {
-				return err
-			}
+			c.decline(calls, q, m)
 			continue
 		}
-		c.start(calls, q, m)
+		c.start(ctx, calls, q, m)
 	}
 	return batch.Error()
 }
 
-// start delivers in a goroutine of its own, once there is room.
-func (c *Consumer) start(calls context.Context, q *queue, m jetstream.Msg) {
-	q.room <- struct{}{}
+// start delivers in a goroutine of its own, once there is room. At a shutdown it waits for
+// none, so that the pulling ends before the calls do.
+func (c *Consumer) start(ctx, calls context.Context, q *queue, m jetstream.Msg) {
+	c.note(calls, q, m)
+	leave := func() { <-q.room }
+	select {
+	case q.room <- struct{}{}:
+	case <-ctx.Done():
+		leave = func() {}
+	}
 	c.jobs.Go(func() {
-		defer func() { <-q.room }()
+		defer leave()
 		c.deliver(calls, q, m)
 	})
 }

@@ -107,8 +107,8 @@ func readEnding(subject string, h nats.Header, data []byte) (Ending, error) {
 	return e, nil
 }
 
-// answerLine makes an OpenAI output line. body must be JSON without line breaks.
-func answerLine(j *producer.Job, call, requestID string, body []byte) []byte {
+// AnswerLine makes an OpenAI output line. body must be JSON without line breaks.
+func AnswerLine(j *producer.Job, call, requestID string, body []byte) []byte {
 	b := make([]byte, 0, len(body)+len(j.ID)+len(requestID)+128)
 	b = append(b, `{"id":"batch_req_`...)
 	b = append(b, call...)

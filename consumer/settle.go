@@ -45,43 +45,52 @@ func (c *Consumer) settle(d *delivery, o outcome, f *policy.Fault, r *policy.Res
 	var err error
 	switch o {
 	case answered:
-		err = c.storeAnswer(ctx, d, r)
+		o, err = c.storeAnswer(ctx, d, r)
 	case dead:
-		err = c.bury(ctx, d, f, r, dec)
+		o, err = c.bury(ctx, d, f, r, dec)
 	case later:
 		err = c.postpone(ctx, d, r, dec)
 	case ended:
 		err = c.ack(ctx, d)
 	case early:
-		err = c.nak(d, time.Until(d.history.Until))
+		err = c.handBack(ctx, d, r, time.Until(d.history.Until))
 	case returned:
-		err = c.nak(d, 0)
+		err = c.handBack(ctx, d, r, 0)
 	case proceed:
 	}
-	c.stats.settled(o, f)
+	if err == nil {
+		c.stats.settled(o, d.class)
+	}
 	c.log(d, o, f, err)
 }
 
-func (c *Consumer) storeAnswer(ctx context.Context, d *delivery, r *policy.Result) error {
+// storeAnswer says what became of the job, as another's ending may have been first.
+func (c *Consumer) storeAnswer(ctx context.Context, d *delivery, r *policy.Result) (outcome, error) {
 	meta := c.meta(d, r)
 	a := policy.ReadAnswer(r.Reply.Body)
 	meta.Model, meta.FinishReason = a.Model, a.FinishReason
 	meta.InputTokens, meta.OutputTokens = a.InputTokens, a.OutputTokens
 	meta.LatencyMS = r.Reply.Latency.Milliseconds()
-	line := answerLine(&d.job, d.id, policy.RequestID(r.Reply.Header), oneLine(r.Reply.Body))
+	line := AnswerLine(&d.job, d.id, policy.RequestID(r.Reply.Header), oneLine(r.Reply.Body))
 	m, err := newEnding(d.job.Batch, d.job.Key, endingAnswer, meta, line)
 	if err != nil {
-		return err
+		return answered, err
 	}
-	switch err := c.putEnding(ctx, d, m); {
+	switch other, err := c.putEnding(ctx, d, m); {
 	case errors.Is(err, errEnded):
 		c.stats.doubled.Add(1)
+		c.stats.tokens(meta.InputTokens, meta.OutputTokens)
+		l := c.letter(d, entryMissing(other), r, policy.Decision{Counts: true})
+		return ended, c.concede(ctx, d, other, l)
+	case errors.Is(err, nats.ErrMaxPayload): // nor will the next answer fit
+		f := &policy.Fault{Class: policy.TooLarge, Status: r.Reply.Status, Rule: "answer exceeds the broker's limit"}
+		return c.bury(ctx, d, f, r, policy.Decision{Counts: true})
 	case err != nil:
-		return err
+		return answered, err
 	}
 	c.stats.tokens(meta.InputTokens, meta.OutputTokens)
 	c.forget(ctx, d)
-	return c.ack(ctx, d)
+	return answered, c.ack(ctx, d)
 }
 
 // oneLine takes the line breaks out of JSON; inside its strings there can be none.
@@ -96,61 +105,27 @@ func oneLine(body []byte) []byte {
 	return v
 }
 
-// putEnding stores the ending unless another is there; errEnded then. The broker may have
-// stored it and its word may have been lost: what is found there is ours if it bears our call.
-func (c *Consumer) putEnding(ctx context.Context, d *delivery, m *nats.Msg) error {
+// putEnding stores the ending unless another is there, which it returns with errEnded. The
+// broker may have stored it and its word may have been lost: what is found there is ours if it
+// bears our call.
+func (c *Consumer) putEnding(ctx context.Context, d *delivery, m *nats.Msg) (other Ending, err error) {
 	for {
 		err := c.answer.put(ctx, m)
-		if err == nil {
-			return nil
-		}
-		if errors.Is(err, errEnded) {
-			e, lookErr := c.store.Ending(ctx, d.job.Batch, d.job.Key)
-			if lookErr == nil && e.Meta.Call == d.id {
-				return nil
+		switch {
+		case err == nil, errors.Is(err, nats.ErrMaxPayload):
+			return other, err
+		case errors.Is(err, errEnded):
+			other, err := c.store.Ending(ctx, d.job.Batch, d.job.Key)
+			if err == nil && other.Meta.Call != d.id {
+				err = errEnded
 			}
-			return err
+			return other, err
 		}
 		// An answer is paid for: try as long as the lease lasts.
 		if !sleep(ctx, time.Second) {
-			return err
+			return other, err
 		}
 	}
-}
-
-// bury makes the job a dead letter: first the ending, then the entry, then the broker is told.
-func (c *Consumer) bury(ctx context.Context, d *delivery, f *policy.Fault, r *policy.Result, dec policy.Decision) error {
-	letter := c.letter(d, f, r, dec)
-	meta := c.meta(d, r)
-	meta.Class = letter.Class
-	marker, err := newEnding(d.job.Batch, d.job.Key, endingDead, meta, nil)
-	if err != nil {
-		return err
-	}
-	if err := c.putEnding(ctx, d, marker); errors.Is(err, errEnded) {
-		if e, err := c.store.Ending(ctx, d.job.Batch, d.job.Key); err != nil || !e.Dead {
-			return errors.Join(err, c.ackIf(ctx, d, err == nil))
-		}
-	} else if err != nil {
-		return err
-	}
-	entry, err := letter.message(d.msg)
-	if err != nil {
-		return err
-	}
-	if err := c.dead.put(ctx, entry); err != nil {
-		return err
-	}
-	c.forget(ctx, d)
-	c.leases.drop(d.lease)
-	return d.msg.TermWithReason(string(letter.Class))
-}
-
-func (c *Consumer) ackIf(ctx context.Context, d *delivery, yes bool) error {
-	if !yes {
-		return nil
-	}
-	return c.ack(ctx, d)
 }
 
 // postpone writes the history and hands the job back until its time.
@@ -158,7 +133,7 @@ func (c *Consumer) postpone(ctx context.Context, d *delivery, r *policy.Result, 
 	delay := policy.Jitter(max(dec.Delay, time.Until(d.queue.guard.State().Until)))
 	h := &d.history
 	h.Add(*r, dec, d.received)
-	h.Deliveries, h.Resets = d.meta.NumDelivered, d.resets
+	h.Deliveries, h.Resets, h.Alone = d.meta.NumDelivered, d.resets, 0
 	h.Until = time.Now().Add(delay)
 	if err := c.store.putHistory(ctx, d.job.Batch, d.job.Key, *h); err != nil {
 		return err
@@ -166,10 +141,50 @@ func (c *Consumer) postpone(ctx context.Context, d *delivery, r *policy.Result, 
 	return c.nak(d, delay)
 }
 
+// handBack gives the job back without a verdict, after a shutdown or for lack of a slot. That is
+// written down too, lest it pass for a crash.
+func (c *Consumer) handBack(ctx context.Context, d *delivery, r *policy.Result, delay time.Duration) error {
+	if c.leases.drop(d.lease) {
+		return nil // what there is to say of it is another's now
+	}
+	var err error
+	if !d.unread {
+		h := &d.history
+		if r != nil {
+			h.Calls += r.Calls
+			h.Attempts = append(h.Attempts, r.Attempts...)
+		}
+		h.Deliveries, h.Resets, h.Alone = d.meta.NumDelivered, d.resets, 0
+		err = c.store.putHistory(ctx, d.job.Batch, d.job.Key, *h)
+	}
+	return errors.Join(err, c.nak(d, delay))
+}
+
 func (c *Consumer) ack(ctx context.Context, d *delivery) error {
 	c.leases.drop(d.lease)
-	return d.msg.DoubleAck(ctx)
+	if c.remove != nil {
+		c.remove.add(c.leases.message(d.lease), d.meta.Sequence.Stream)
+		return nil
+	}
+	var err error
+	for range ackTries {
+		// The ack may be lost with the connection, and a broker that was killed may not know
+		// the delivery and does not reply: the job then comes again and has ended.
+		try, cancel := context.WithTimeout(ctx, ackWait)
+		err = c.leases.message(d.lease).DoubleAck(try)
+		cancel()
+		if err == nil {
+			break
+		}
+	}
+	return err
 }
+
+// ackWait bounds the wait for the broker's reply to an ack.
+const (
+	ackWait  = 3 * time.Second
+	ackTries = 3
+)
 
 // nak hands the job back, unless its lease was lost: another worker may have it, and the
 // broker would deliver it once more.
@@ -178,14 +193,14 @@ func (c *Consumer) nak(d *delivery, delay time.Duration) error {
 		return nil
 	}
 	if delay <= 0 {
-		return d.msg.Nak()
+		return c.leases.message(d.lease).Nak()
 	}
-	return d.msg.NakWithDelay(delay)
+	return c.leases.message(d.lease).NakWithDelay(delay)
 }
 
 // forget removes the history of a job that has ended. It is a tidying: what stays ages out.
 func (c *Consumer) forget(ctx context.Context, d *delivery) {
-	if d.history.Deliveries == 0 { // none was ever written
+	if d.history.Deliveries == 0 && d.history.Alone == 0 { // none was ever written
 		return
 	}
 	if err := c.store.dropHistory(ctx, d.job.Batch, d.job.Key); err != nil {

@@ -28,7 +28,7 @@ type Stats struct {
 	Providers map[string]policy.State
 }
 
-func (s *stats) settled(o outcome, f *policy.Fault) {
+func (s *stats) settled(o outcome, class policy.Class) {
 	switch o {
 	case answered:
 		s.answered.Add(1)
@@ -40,7 +40,7 @@ func (s *stats) settled(o outcome, f *policy.Fault) {
 		if s.dead == nil {
 			s.dead = map[policy.Class]int64{}
 		}
-		s.dead[f.Class]++
+		s.dead[class]++
 	case proceed, ended, returned:
 	}
 }

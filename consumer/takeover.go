@@ -68,7 +68,14 @@ func (s *Store) takeOver(ctx context.Context, jobs jetstream.Stream, queue strin
 		return err
 	}
 	l.Below = jobs.CachedInfo().State.LastSeq
-	if l.InHand, err = inHand(ctx, jobs, queue, info, l.InHand); err != nil {
+	delivered, forget, err := s.reached(ctx, queue)
+	if err != nil {
+		return err
+	}
+	if info.NumAckPending > 0 {
+		delivered = max(delivered, info.Delivered.Stream)
+	}
+	if l.InHand, err = inHand(ctx, jobs, queue, delivered, l.InHand); err != nil {
 		return err
 	}
 	data, err := json.Marshal(l)
@@ -78,19 +85,16 @@ func (s *Store) takeOver(ctx context.Context, jobs jetstream.Stream, queue strin
 	if _, err := s.fleet.Put(ctx, leftKey(queue), data); err != nil {
 		return err
 	}
-	return jobs.DeleteConsumer(ctx, info.Name)
+	return errors.Join(jobs.DeleteConsumer(ctx, info.Name), forget(ctx))
 }
 
 // inHand lists the jobs that were delivered and not settled, each with its count raised by
-// one: in a work queue those are the messages still there up to the last delivered.
-func inHand(ctx context.Context, jobs jetstream.Stream, queue string, info *jetstream.ConsumerInfo,
+// one: in a work queue those are the messages still there up to the last that may have been
+// delivered.
+func inHand(ctx context.Context, jobs jetstream.Stream, queue string, delivered uint64,
 	before map[uint64]int,
 ) (map[uint64]int, error) {
 	now := map[uint64]int{}
-	if info.NumAckPending == 0 {
-		return now, nil
-	}
-	delivered := info.Delivered.Stream
 	for _, subject := range producer.Subjects(queue) {
 		for seq := uint64(1); seq <= delivered; {
 			m, err := jobs.GetMsg(ctx, seq, jetstream.WithGetMsgSubject(subject))

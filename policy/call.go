@@ -3,30 +3,26 @@ package policy
 import (
 	"context"
 	"errors"
+	"fmt"
+	"runtime"
 	"time"
 
 	"github.com/failsafe-go/failsafe-go"
-	"github.com/failsafe-go/failsafe-go/budget"
-	"github.com/failsafe-go/failsafe-go/bulkhead"
-	"github.com/failsafe-go/failsafe-go/circuitbreaker"
-	"github.com/failsafe-go/failsafe-go/retrypolicy"
-	"github.com/failsafe-go/failsafe-go/timeout"
 )
 
-// try is the result the failsafe policies see: they judge its class, not an error.
-type try struct {
-	fault *Fault
-	last  bool // no further try in place
-}
-
-// tries is the state of one Do over its calls.
+// tries is the state of one Do over its calls, and the result the failsafe policies see: they
+// judge the class of its fault, not an error. Reply and fault are those of the last call that
+// was heard to its end.
 type tries struct {
 	guard   *Guard
 	ctx     context.Context //nolint:containedctx // lives no longer than the call it belongs to
 	ask     func(context.Context) Reply
 	allowed int
-	slot    bool
+	slot    bool // of the window, and no call has used it yet
 	made    int
+	heard   bool
+	cut     bool // the caller's context ended the last call: it says nothing
+	last    bool // no further try in place
 	reply   Reply
 	fault   *Fault
 	failed  []Attempt
@@ -34,93 +30,110 @@ type tries struct {
 
 // call makes one call. It holds a slot of the window only while the call is on its way, not
 // between tries.
-func (t *tries) call(exec failsafe.Execution[*try]) (*try, error) {
+func (t *tries) call(exec failsafe.Execution[*tries]) (*tries, error) {
+	if t.made > 0 && !t.again() { // the breaker counts the fault twice, as no outcome is none
+		t.last = true
+		return t, nil
+	}
 	g := t.guard
-	if !t.slot {
-		got, _ := g.window.TryTake(1)
-		if got == 0 { // others have it by now: back to the queue
-			return &try{fault: t.fault, last: true}, nil
-		}
-		t.slot = true
-	}
 	t.made++
-	start := time.Now()
-	t.reply = t.ask(exec.Context())
-	now := time.Now()
-	t.reply.Latency = now.Sub(start)
-	t.fault = g.c.Classify(t.reply)
-	if t.fault != nil && t.fault.Status == 0 && exec.Context().Err() != nil && t.ctx.Err() == nil {
-		t.fault.Class = Timeout // cut off by our own timeout, whatever the transport calls it
-	}
 	t.slot = false
-	g.account(t.reply, t.fault, now)
-	if t.fault != nil && t.ctx.Err() == nil {
-		t.failed = append(t.failed, NewAttempt(start, g.c.Provider, t.reply.Latency, t.fault))
+	g.window.Begin()
+	sent := time.Now()
+	reply, fault := t.answer(exec.Context())
+	now := time.Now()
+	reply.Latency = now.Sub(sent)
+	if fault != nil && t.ctx.Err() != nil && unheard(reply) {
+		g.window.End()
+		t.cut, t.last = true, true
+		return t, nil
 	}
-	return &try{fault: t.fault, last: t.made >= t.allowed}, nil
+	t.heard, t.reply, t.fault = true, reply, fault
+	g.account(sent, now, fault)
+	if fault != nil {
+		t.failed = append(t.failed, NewAttempt(sent, g.c.Provider, reply.Latency, fault))
+	}
+	// A provider that names a time is left alone until then: that is the queue's work.
+	t.last = !outage(fault) || fault.RetryAfter > 0 || t.made >= t.allowed
+	return t, nil
 }
 
-func (t *tries) giveSlot() {
+// again says whether one more try in place may be made, and takes a slot and a turn for it.
+// What has happened since the first try counts: others may have been told to wait, or have the
+// slot by now. Then it is the queue's work. A timeout hides the tries from the retry policy,
+// so that it asks for one more even after the last.
+func (t *tries) again() bool {
+	g := t.guard
+	if held, shut := g.stopped(); held || shut > 0 || t.last || t.ctx.Err() != nil {
+		return false
+	}
+	got, _ := g.window.TryTake(1)
+	t.slot = got == 1
+	return t.slot && g.turn(t.ctx) == nil
+}
+
+func (t *tries) leave() {
 	if t.slot {
 		t.guard.window.Give(1)
-		t.slot = false
+		t.guard.trialOver(1)
 	}
+}
+
+// answer asks and classifies the reply. An answer that came at the last moment is one,
+// whatever the timeout says.
+func (t *tries) answer(ctx context.Context) (Reply, *Fault) {
+	r := safely(ctx, t.ask)
+	f := t.guard.c.Classify(r)
+	switch {
+	case f == nil:
+	case errors.Is(r.Err, errPanicked):
+		f.Rule, f.Message = "panic", r.Err.Error()
+	case ctx.Err() != nil && t.ctx.Err() == nil && unheard(r):
+		f.Class, f.Rule = Timeout, "timeout" // ours, whatever the transport calls it
+	}
+	return r, f
+}
+
+// unheard says that no whole reply came. A refusal is one even when its body was cut short.
+func unheard(r Reply) bool { return r.Status == 0 || r.Err != nil && r.Status < 400 }
+
+// errPanicked is a provider's panic.
+var errPanicked = errors.New("provider panicked")
+
+// safely turns a panic into a failed call: failsafe-go's bulkhead and half-open breaker would
+// lose a permit to it for ever.
+func safely(ctx context.Context, ask func(context.Context) Reply) (r Reply) {
+	defer func() {
+		switch v := recover().(type) {
+		case nil:
+		case runtime.Error:
+			r = Reply{Err: fmt.Errorf("%w: %w", errPanicked, v)}
+		default: // its text may be a prompt
+			r = Reply{Err: fmt.Errorf("%w: %T", errPanicked, v)}
+		}
+	}()
+	return ask(ctx)
 }
 
 // account returns the call's slot and notes what the call says about capacity.
-func (g *Guard) account(r Reply, f *Fault, now time.Time) {
+func (g *Guard) account(sent, now time.Time, f *Fault) {
+	nothing := false
 	switch {
 	case f == nil:
-		g.window.Answered(r.Latency, now)
+		g.window.Answered(now.Sub(sent), now)
+		g.gate.answered(sent)
 		return
 	case f.Class == Overloaded:
-		g.window.Refused(now)
+		nothing = g.window.Refused(sent, now)
 	default:
-		g.window.Give(1)
+		g.window.End()
 	}
 	v := f.Class.Verdict()
-	if f.Class == RateLimited || f.RetryAfter > 0 && (v == VerdictLater || v == VerdictRetry) {
-		if until, moved := g.gate.strike(Jitter(f.RetryAfter), now); moved {
-			g.wake()
+	// A window at its floor that is refused still calls as fast as the refusals come, so a
+	// provider that carries nothing shuts the gate too.
+	if f.Class == RateLimited || nothing || f.RetryAfter > 0 && (v == VerdictLater || v == VerdictRetry) {
+		if until, moved := g.gate.strike(f.RetryAfter, sent, now); moved {
 			g.c.OnGate(until)
 		}
 	}
 }
-
-// outage tells the faults that another try may mend.
-func outage(t *try, err error) bool {
-	if errors.Is(err, timeout.ErrExceeded) {
-		return true
-	}
-	return t != nil && t.fault != nil && t.fault.Class.Verdict() == VerdictRetry
-}
-
-func newRetry(c GuardConfig) retrypolicy.RetryPolicy[*try] {
-	again := func(t *try, err error) bool {
-		// A provider that names a time is left alone until then: that is the queue's work.
-		return outage(t, err) && (t == nil || !t.last && t.fault.RetryAfter == 0)
-	}
-	b := retrypolicy.NewBuilder[*try]().HandleIf(again).
-		AbortOnErrors(circuitbreaker.ErrOpen, bulkhead.ErrFull, budget.ErrExceeded, context.Canceled).
-		WithMaxAttempts(c.Tries).
-		WithJitterFactor(.25).ReturnLastFailure().
-		// Retries are a fifth of the calls at most, so that an outage does not double the load.
-		WithBudget(budget.NewBuilder().WithMaxRate(.2).WithMinConcurrency(3).Build())
-	if c.Tries > 2 {
-		b = b.WithBackoff(c.RetryDelay, 8*c.RetryDelay)
-	} else {
-		b = b.WithDelay(c.RetryDelay)
-	}
-	return b.Build()
-}
-
-// The breaker opens when half of at least 20 calls within 30 s failed as an outage, and
-// closes again after 2 of 3 good ones.
-func newBreaker(c GuardConfig) circuitbreaker.CircuitBreaker[*try] {
-	return circuitbreaker.NewBuilder[*try]().HandleIf(outage).
-		WithFailureRateThreshold(.5, 20, 30*time.Second).
-		WithSuccessThresholdRatio(2, 3).
-		WithDelay(c.OutageDelay).WithJitterFactor(.2).Build()
-}
-
-func newTimeout(d time.Duration) timeout.Timeout[*try] { return timeout.New[*try](d) }

@@ -114,6 +114,10 @@ func TestClassifyTransport(t *testing.T) {
 	}
 }
 
+// A server's x-should-retry decides between trying again and giving up, with two exceptions:
+// "true" does not overrule an account problem, as calling on with a refused key helps nobody and
+// dead-letters the queue by its attempts; "false" does not kill a job for the provider's lack of
+// capacity, of which the job is not the cause.
 func TestShouldRetryHasTheFinalWord(t *testing.T) {
 	t.Parallel()
 	for _, s := range samples() {
@@ -127,15 +131,27 @@ func TestShouldRetryHasTheFinalWord(t *testing.T) {
 			}
 			r.Header.Set("x-should-retry", word)
 			f := policy.Classify(r)
-			v, was := f.Class.Verdict(), s.class.Verdict()
-			again := v == policy.VerdictRetry || v == policy.VerdictLater
-			if again != (word == "true") {
-				t.Errorf("%s, %s: %s is %s", s.name, word, f.Class, v)
-			}
-			if could := was == policy.VerdictRetry || was == policy.VerdictLater; could == again && f.Class != s.class {
-				t.Errorf("%s, %s: %s became %s", s.name, word, s.class, f.Class)
+			if want := overruled(s, word == "true"); f.Class != want {
+				t.Errorf("%s, %s: %s became %s, want %s", s.name, word, s.class, f.Class, want)
 			}
 		}
+	}
+}
+
+func overruled(s sample, again bool) policy.Class {
+	switch v := s.class.Verdict(); {
+	case v == policy.VerdictHold, s.class == policy.Overloaded:
+		return s.class
+	case v == policy.VerdictRetry && !again:
+		return policy.BadRequest
+	case s.class == policy.RateLimited && !again:
+		return policy.Quota // waiting does not lift it: somebody must act, and every job is kept
+	case v == policy.VerdictRetry || v == policy.VerdictLater || !again:
+		return s.class
+	case s.status >= 500:
+		return policy.ServerError
+	default:
+		return policy.Conflict
 	}
 }
 

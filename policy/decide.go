@@ -51,8 +51,9 @@ const (
 	backoffMax   = 32 * time.Second
 	// unclearWait is how long a job waits for others to show whose fault it is.
 	unclearWait = 5 * time.Second
-	// heldWait is how long a job of a held provider rests; nobody pulls meanwhile.
-	heldWait = 30 * time.Second
+	// heldWait is how long a job of a held provider rests. It is short, as nobody pulls
+	// meanwhile and a released provider must not wait for its jobs.
+	heldWait = 2 * time.Second
 )
 
 // Decide says what becomes of a job whose call failed with f. h holds the attempts before
@@ -73,7 +74,7 @@ func decide(f *Fault, h History, tries int, e Evidence, t Terms) Decision {
 	case VerdictHold:
 		return account(f, e)
 	case VerdictRetry:
-		if e == OfAccount { // the whole provider fails: no job is to blame
+		if e == OfAccount || tries <= 0 { // the whole provider fails, or no call was made
 			return Decision{Outcome: Later, Class: f.Class, Delay: max(f.RetryAfter, backoff(h.Waits))}
 		}
 		done := len(h.Attempts) + tries

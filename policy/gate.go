@@ -30,39 +30,43 @@ func Jitter(d time.Duration) time.Duration {
 	return d + rand.N(spread) //nolint:gosec // spreading load needs no secrecy
 }
 
-// strike shuts the gate for retryAfter, or for a growing while when the provider gave none.
-func (g *gate) strike(retryAfter time.Duration, now time.Time) (until time.Time, moved bool) {
+// strike shuts the gate for retryAfter, or for a growing while when the provider gave none. The
+// calls that were sent before the gate opened again are one burst: they were refused for the
+// same reason, and are one strike however late their replies come.
+func (g *gate) strike(retryAfter time.Duration, sent, now time.Time) (until time.Time, moved bool) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if retryAfter <= 0 {
-		if now.Before(g.until) { // one burst of refusals is one strike
+		if sent.Before(g.until) {
 			return g.until, false
 		}
 		retryAfter = backoff(g.strikes)
 		g.strikes++
 	}
-	return g.push(now.Add(retryAfter))
-}
-
-func (g *gate) push(until time.Time) (time.Time, bool) {
-	if !until.After(g.until) {
+	if !now.Add(retryAfter).After(g.until) { // shut that long already: the jitter is not added twice
 		return g.until, false
 	}
-	g.until = until
-	return until, true
+	g.until = now.Add(Jitter(retryAfter))
+	return g.until, true
 }
 
 // shut keeps the gate shut until a time another worker was told.
 func (g *gate) shut(until time.Time) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	g.push(until)
+	if until.After(g.until) {
+		g.until = until
+	}
 }
 
-func (g *gate) answered() {
+// answered ends a row of strikes. An answer to a call that was sent before the gate last
+// opened says nothing: it was among those that led to the strike.
+func (g *gate) answered(sent time.Time) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	g.strikes = 0
+	if !sent.Before(g.until) {
+		g.strikes = 0
+	}
 }
 
 func (g *gate) opens() time.Time {

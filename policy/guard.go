@@ -1,16 +1,11 @@
 package policy
 
 import (
-	"context"
-	"errors"
-	"math"
 	"sync"
 	"time"
 
 	"github.com/failsafe-go/failsafe-go"
-	"github.com/failsafe-go/failsafe-go/bulkhead"
 	"github.com/failsafe-go/failsafe-go/circuitbreaker"
-	"golang.org/x/time/rate"
 )
 
 // GuardConfig sets the limits of one provider. Zero fields mean the defaults.
@@ -29,7 +24,7 @@ type GuardConfig struct {
 	// RequestsPerMinute is the pace; 0 is unlimited.
 	RequestsPerMinute int
 	// ProbeEvery is how often one job is tried while the provider is held. Default 60 s,
-	// and it doubles up to ten times that.
+	// and it doubles up to eight times that.
 	ProbeEvery time.Duration
 	// RetryDelay is the first delay between tries in place. Default 500 ms.
 	RetryDelay time.Duration
@@ -77,14 +72,16 @@ type Guard struct {
 	c       GuardConfig
 	window  *Window
 	gate    gate
-	pace    *rate.Limiter
+	pace    *pace
 	health  *Health
-	breaker circuitbreaker.CircuitBreaker[*try]
-	exec    failsafe.Executor[*try]
+	breaker circuitbreaker.CircuitBreaker[*tries]
+	exec    failsafe.Executor[*tries]
 
 	mu    sync.Mutex
 	hold  *Hold
-	moved chan struct{} // closed and replaced when hold or gate change
+	moved chan struct{} // closed when a hold or an outage ends; nil while nobody waits
+	// trials counts the slots granted since the breaker last opened.
+	trials int
 }
 
 // NewGuard returns a Guard that lets calls through.
@@ -92,90 +89,23 @@ func NewGuard(c GuardConfig) *Guard {
 	c = c.withDefaults()
 	g := &Guard{
 		c: c, window: NewWindow(c.Start, c.MaxInFlight), health: NewHealth(c.Health),
-		breaker: newBreaker(c), moved: make(chan struct{}),
-		pace: rate.NewLimiter(rate.Inf, math.MaxInt),
+		pace: newPace(c.RequestsPerMinute),
 	}
-	if c.RequestsPerMinute > 0 {
-		perSecond := float64(c.RequestsPerMinute) / 60
-		g.pace = rate.NewLimiter(rate.Limit(perSecond), max(1, int(perSecond)))
-	}
+	g.breaker = newBreaker(g)
 	// Outermost first. Retry is outside the breaker so that each call is judged and an open
-	// breaker ends the tries; the bulkhead waits inside the breaker, so that an open one
-	// takes no permit; the timeout is innermost, so that waiting is not timed.
-	g.exec = failsafe.With[*try](newRetry(c), g.breaker, bulkhead.NewBuilder[*try](uint(c.MaxInFlight)). //nolint:gosec // positive
-														WithMaxWaitTime(c.Timeout).Build(), newTimeout(c.Timeout))
+	// breaker ends the tries; the bulkhead waits inside the breaker, so that an open one takes
+	// no permit. The timeout is innermost, so that waiting is not timed.
+	g.exec = failsafe.With[*tries](newRetry(c), g.breaker, newBulkhead(c), newTimeout(c))
 	return g
 }
 
-// Result is what became of one Do.
-type Result struct {
-	// Reply is the last reply; an answer when Fault is nil.
-	Reply Reply
-	Fault *Fault
-	// Calls is how many calls were made; Attempts are those that failed.
-	Calls    int
-	Attempts []Attempt
-	// Evidence says whose the fault is.
-	Evidence Evidence
-	// Cancelled says that the caller's context ended it; Fault then says nothing.
-	Cancelled bool
-}
+// Ceiling is the configured limit of calls in flight.
+func (g *Guard) Ceiling() int { return g.c.MaxInFlight }
 
-// Do calls ask under the policies. The caller must hold one slot from Take, which Do returns.
-// allowed bounds the calls that may be made, at least one. ask must honour its context and
-// read the whole body before it returns.
-func (g *Guard) Do(ctx context.Context, job string, allowed int, ask func(context.Context) Reply) Result {
-	t := &tries{guard: g, ctx: ctx, ask: ask, allowed: allowed, slot: true}
-	defer t.giveSlot()
-	if wait := g.paceWait(ctx); wait > 0 {
-		return Result{Fault: &Fault{Class: RateLimited, Rule: "own pace", RetryAfter: wait}}
-	}
-	_, err := g.exec.WithContext(ctx).GetWithExecution(t.call)
-	r := Result{Reply: t.reply, Fault: t.fault, Calls: t.made, Attempts: t.failed}
-	switch {
-	case ctx.Err() != nil && (t.fault != nil || t.made == 0):
-		r.Cancelled = true
-	case t.made == 0:
-		r.Fault = g.refusedHere(err)
-	default:
-		r.Evidence = g.judge(job, r.Fault)
-	}
-	return r
-}
-
-// refusedHere is the fault of a job that one of our own policies turned away.
-func (g *Guard) refusedHere(err error) *Fault {
-	f := &Fault{Class: Overloaded, Rule: "bulkhead full", Err: err, RetryAfter: time.Second}
-	if errors.Is(err, circuitbreaker.ErrOpen) {
-		f.Class, f.Rule = ServerError, "breaker open"
-		f.RetryAfter = max(g.breaker.RemainingDelay(), time.Second)
-	}
-	return f
-}
-
-// briefly is how long a job may wait here for its turn; a longer wait goes back to the queue.
-const briefly = 3 * time.Second
-
-// paceWait takes the job's place in the pace and waits for it, or says how long it would
-// have had to wait.
-func (g *Guard) paceWait(ctx context.Context) time.Duration {
-	r := g.pace.Reserve()
-	wait := r.Delay()
-	if wait > briefly {
-		r.Cancel()
-		return wait
-	}
-	if wait > 0 && sleep(ctx, wait, nil, nil) != nil {
-		r.Cancel()
-	}
-	return 0
-}
-
-// judge notes the outcome of a job in the provider's health.
+// judge notes what became of a job in the provider's health.
 func (g *Guard) judge(job string, f *Fault) Evidence {
 	if f == nil {
 		g.health.Answer()
-		g.gate.answered()
 		return Unclear
 	}
 	e, hold := g.health.Judge(job, f)
@@ -187,6 +117,3 @@ func (g *Guard) judge(job string, f *Fault) Evidence {
 	}
 	return e
 }
-
-// Ceiling is the configured limit of calls in flight.
-func (g *Guard) Ceiling() int { return g.c.MaxInFlight }

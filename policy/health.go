@@ -25,7 +25,8 @@ type Hold struct {
 // HealthConfig says how much evidence a hold takes. Zero fields mean the defaults.
 type HealthConfig struct {
 	// Alike is how many different jobs must fail alike, with no success between, before an
-	// ambiguous fault is taken for the account's. Default 3.
+	// ambiguous fault is taken for the account's. Default 3. Where there are not that many
+	// jobs, three failures for each of them do: a lone job must not wait for others for ever.
 	Alike int
 	// Flood is how many dead letters of one class in a row, with no answer between, hold
 	// the provider: a broken template is not 400,000 dead letters. Default 50.
@@ -54,17 +55,23 @@ type Health struct {
 	c  HealthConfig
 	// answered says that the provider has answered since the last hold.
 	answered bool
-	// alike holds the jobs that failed with an ambiguous class since the last answer.
-	alike map[Class]map[string]struct{}
+	// alike holds what failed with an ambiguous class since the last answer.
+	alike map[Class]*likes
 	// dead counts the dead letters of one class since the last answer.
 	dead      int
 	deadClass Class
 	row       int
 }
 
+// likes are failures of one class: the jobs that met them, and how many there were.
+type likes struct {
+	jobs     map[string]struct{}
+	failures int
+}
+
 // NewHealth returns a Health that has seen nothing yet.
 func NewHealth(c HealthConfig) *Health {
-	return &Health{c: c.withDefaults(), alike: map[Class]map[string]struct{}{}}
+	return &Health{c: c.withDefaults(), alike: map[Class]*likes{}}
 }
 
 // Answer notes that a job was answered.
@@ -78,7 +85,8 @@ func (h *Health) Answer() {
 	h.dead, h.row = 0, 0
 }
 
-// Judge notes a job's fault and says whose it is, and whether the provider must be held.
+// Judge notes a job's fault and says whose it is, and whether the provider must be held. A
+// fault that holds the provider is the account's, whatever its class: no job dies of it.
 func (h *Health) Judge(job string, f *Fault) (e Evidence, hold bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -86,8 +94,6 @@ func (h *Health) Judge(job string, f *Fault) (e Evidence, hold bool) {
 	if v == VerdictLater {
 		return Unclear, false
 	}
-	h.row++
-	hold = h.row >= h.c.Row
 	switch {
 	case f.Class.Ambiguous():
 		e = h.ambiguous(job, f.Class)
@@ -97,20 +103,24 @@ func (h *Health) Judge(job string, f *Fault) (e Evidence, hold bool) {
 	default:
 		e = h.flood(f.Class)
 	}
-	return e, hold || e == OfAccount
+	if h.row++; h.row >= h.c.Row {
+		e = OfAccount
+	}
+	return e, e == OfAccount
 }
 
 func (h *Health) ambiguous(job string, c Class) Evidence {
 	if h.answered {
 		return h.flood(c)
 	}
-	jobs := h.alike[c]
-	if jobs == nil {
-		jobs = map[string]struct{}{}
-		h.alike[c] = jobs
+	l := h.alike[c]
+	if l == nil {
+		l = &likes{jobs: map[string]struct{}{}}
+		h.alike[c] = l
 	}
-	jobs[job] = struct{}{}
-	if len(jobs) >= h.c.Alike {
+	l.jobs[job] = struct{}{}
+	l.failures++
+	if len(l.jobs) >= h.c.Alike || l.failures >= 3*h.c.Alike {
 		return OfAccount
 	}
 	return Unclear

@@ -42,17 +42,36 @@ type History struct {
 	// outcome was recorded; what came after without an outcome are crashes.
 	Deliveries uint64 `json:"deliveries,omitempty"`
 	Resets     int    `json:"resets,omitempty"`
+	// Alone counts the calls since then that were made while no other suspect of crashing its
+	// worker was called.
+	Alone int `json:"alone,omitempty"`
 }
 
-// Crashes counts the deliveries that ended without any outcome since the latest recorded
-// one: workers that died, or lost their lease, with the job in hand. deliveries counts the
-// present one; resets counts how often a restart of the broker found the job in hand and
-// started the count of deliveries afresh.
+// Crashes counts the deliveries that ended without any outcome since the latest noted one:
+// workers that died, or lost their lease, with the job in hand. deliveries counts the present
+// one; resets counts how often a restart of the broker found the job in hand and started the
+// count of deliveries afresh.
+//
+// A restart also finds the jobs that wait for their time. So the first one after an outcome is
+// not held against a job that has a history, and a job that only waits never crashes.
 func (h History) Crashes(deliveries uint64, resets int) int {
-	if resets > h.Resets {
-		return resets - h.Resets - 1 + int(deliveries) //nolint:gosec // a count of deliveries fits
+	n, again := int(deliveries), resets-h.Resets //nolint:gosec // a count of deliveries fits
+	switch {
+	case again > 0 && h.Deliveries == 0: // in hand at each of them
+		n += again
+	case again > 0: // waiting at the first of them, for all we know
+		n += again - 1
+	case deliveries > h.Deliveries:
+		n -= int(h.Deliveries) //nolint:gosec // a count of deliveries fits
+	default: // the broker has forgotten its count, and nobody has counted that
 	}
-	return int(deliveries) - 1 - int(h.Deliveries) //nolint:gosec // a count of deliveries fits
+	return max(n-1, 0)
+}
+
+// Note records that the present delivery has an outcome, if only that the job came before its
+// time: whoever hands a job back must note it, or the next delivery takes it for a crash.
+func (h *History) Note(deliveries uint64, resets int) {
+	h.Deliveries, h.Resets = deliveries, resets
 }
 
 // Add notes the failed calls of one delivery and what was decided about the last of them. A

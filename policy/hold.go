@@ -20,7 +20,6 @@ func (g *Guard) startHold(f *Fault) {
 	h.Probe = now.Add(max(f.RetryAfter, g.ProbeDelay(h.Probes)))
 	g.hold = &h
 	g.mu.Unlock()
-	g.wake()
 	g.c.OnHold(h)
 }
 
@@ -32,15 +31,12 @@ func (g *Guard) SetHold(h *Hold) {
 	g.mu.Unlock()
 	if released {
 		g.health.Reset()
+		g.wake()
 	}
-	g.wake()
 }
 
 // Shut makes the guard obey a gate another worker was told of.
-func (g *Guard) Shut(until time.Time) {
-	g.gate.shut(until)
-	g.wake()
-}
+func (g *Guard) Shut(until time.Time) { g.gate.shut(until) }
 
 // ProbeSlot takes a slot for one job although the provider is held. The caller must be the
 // only worker that probes.

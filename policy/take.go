@@ -3,6 +3,8 @@ package policy
 import (
 	"context"
 	"time"
+
+	"github.com/failsafe-go/failsafe-go/circuitbreaker"
 )
 
 // Take waits until the provider may be called and returns up to want slots, at least one.
@@ -30,28 +32,80 @@ func (g *Guard) TryTake(want int) int {
 }
 
 // Give returns slots that led to no call.
-func (g *Guard) Give(n int) { g.window.Give(n) }
+func (g *Guard) Give(n int) {
+	if n <= 0 {
+		return
+	}
+	g.window.Give(n)
+	g.pace.forget(n)
+	g.trialOver(n)
+}
 
 // tryTake returns slots, or how long to wait at most and what may end the wait early.
 func (g *Guard) tryTake(want int) (got int, wait time.Duration, changed <-chan struct{}) {
-	state := g.State()
-	if state.Until.After(time.Now()) {
-		return 0, time.Until(state.Until), nil
+	if held, shut := g.stopped(); held || want <= 0 {
+		return 0, lookAgain, nil
+	} else if shut > 0 {
+		return 0, shut, nil
 	}
-	if state.Hold != nil {
-		return 0, 0, nil
+	trials := g.trial(want)
+	if trials == 0 {
+		return 0, lookAgain, nil
 	}
-	if g.breaker.IsHalfOpen() {
-		want = 1
+	places, wait := g.pace.promise(trials)
+	if places > 0 {
+		got, changed = g.window.TryTake(places)
+		g.pace.forget(places - got)
+		wait = lookAgain
 	}
-	if tokens := g.pace.Tokens(); tokens < float64(want) {
-		want = max(int(tokens), 1)
-		if tokens < 0 { // jobs already wait for their turn
-			return 0, time.Duration(-tokens / float64(g.pace.Limit()) * float64(time.Second)), nil
-		}
+	g.trialOver(trials - got)
+	return got, wait, changed
+}
+
+// stopped says whether the provider is held, or else how long it must be left alone.
+func (g *Guard) stopped() (held bool, shut time.Duration) {
+	g.mu.Lock()
+	held = g.hold != nil
+	g.mu.Unlock()
+	return held, max(time.Until(g.gate.opens()), g.breaker.RemainingDelay(), 0)
+}
+
+// lookAgain bounds every wait: a lost wake-up must not stop the night.
+const lookAgain = time.Second
+
+// trial bounds the slots taken while an outage may not be over: the breaker lets few calls
+// through then, and a job that it refused would have been pulled in vain.
+func (g *Guard) trial(want int) int {
+	if g.breaker.IsClosed() {
+		return want
 	}
-	got, changed = g.window.TryTake(want)
-	return got, time.Second, changed
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	n := min(want, trialCalls-g.trials)
+	g.trials += n
+	return n
+}
+
+// trialOver takes back n trials that led to no call.
+func (g *Guard) trialOver(n int) {
+	if n == 0 || g.breaker.IsClosed() {
+		return
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.trials = max(g.trials-n, 0)
+}
+
+// outageMoved begins a new count of trials when the breaker opens, and lets all in when it
+// closes.
+func (g *Guard) outageMoved(to circuitbreaker.State) {
+	if to == circuitbreaker.HalfOpenState {
+		return
+	}
+	g.mu.Lock()
+	g.trials = 0
+	g.mu.Unlock()
+	g.wake()
 }
 
 // sleep waits for the time, a free slot, a move of gate or hold, or the end of ctx.
@@ -75,14 +129,20 @@ func sleep(ctx context.Context, wait time.Duration, changed, moved <-chan struct
 func (g *Guard) movement() <-chan struct{} {
 	g.mu.Lock()
 	defer g.mu.Unlock()
+	if g.moved == nil {
+		g.moved = make(chan struct{})
+	}
 	return g.moved
 }
 
+// wake ends the waits that began before something moved.
 func (g *Guard) wake() {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	close(g.moved)
-	g.moved = make(chan struct{})
+	if g.moved != nil {
+		close(g.moved)
+		g.moved = nil
+	}
 }
 
 // State is what stands between the queue and the provider now.
@@ -99,14 +159,17 @@ type State struct {
 
 // State tells why the provider is called no faster.
 func (g *Guard) State() State {
-	var s State
+	s, now := State{}, time.Now()
 	s.Window, s.InFlight = g.window.Load()
 	s.Breaker = g.breaker.State().String()
-	if opens := g.gate.opens(); opens.After(time.Now()) {
+	if g.pace.spent() {
+		s.Reason = "pace"
+	}
+	if opens := g.gate.opens(); opens.After(now) {
 		s.Reason, s.Until = "rate limit", opens
 	}
-	if rest := g.breaker.RemainingDelay(); rest > 0 && time.Now().Add(rest).After(s.Until) {
-		s.Reason, s.Until = "outage", time.Now().Add(rest)
+	if rest := g.breaker.RemainingDelay(); rest > 0 && now.Add(rest).After(s.Until) {
+		s.Reason, s.Until = "outage", now.Add(rest)
 	}
 	g.mu.Lock()
 	defer g.mu.Unlock()

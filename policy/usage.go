@@ -2,8 +2,8 @@ package policy
 
 import (
 	"net/textproto"
+	"strconv"
 
-	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
 )
 
@@ -16,59 +16,93 @@ type Answer struct {
 	OutputTokens int
 }
 
-// ReadAnswer reads the members of an OpenAI or Anthropic answer that nightshift counts; it
-// skips the text.
+// ReadAnswer reads the members of an OpenAI or Anthropic answer that nightshift counts. It is
+// on the path of every answer and skips the text.
 func ReadAnswer(body []byte) Answer {
 	var a Answer
-	d := decoder(body)
-	if t, err := d.ReadToken(); err != nil || t.Kind() != '{' {
-		return a
-	}
-	for d.PeekKind() == '"' {
-		name, err := d.ReadValue()
-		if err != nil {
-			return a
-		}
-		key := string(name)
-		value, err := d.ReadValue()
-		if err != nil {
-			return a
-		}
-		a.note(key, value)
-	}
+	members(decoder(body), a.note)
 	return a
 }
 
-func (a *Answer) note(key string, v jsontext.Value) {
-	switch key {
-	case `"model"`:
-		_ = json.Unmarshal(v, &a.Model) // a model that is no string is left out
-	case `"stop_reason"`, `"status"`:
-		if v.Kind() == '"' {
-			_ = json.Unmarshal(v, &a.FinishReason)
-		}
-	case `"choices"`:
-		var choices []struct {
-			FinishReason string `json:"finish_reason"`
-		}
-		if json.Unmarshal(v, &choices) == nil && len(choices) > 0 {
-			a.FinishReason = choices[0].FinishReason
-		}
-	case `"usage"`:
-		a.usage(v)
+// members reads an object and hands each member's name, in quotes, to note, which must read
+// the value and says whether it could. It stops at the first fault.
+func members(d *jsontext.Decoder, note func(name string, d *jsontext.Decoder) bool) bool {
+	if t, err := d.ReadToken(); err != nil || t.Kind() != '{' {
+		return false
 	}
+	for d.PeekKind() == '"' {
+		name, err := d.ReadValue()
+		if err != nil || !note(string(name), d) {
+			return false
+		}
+	}
+	_, err := d.ReadToken()
+	return err == nil
 }
 
-func (a *Answer) usage(v jsontext.Value) {
-	var u struct {
-		Prompt     int `json:"prompt_tokens"`
-		Completion int `json:"completion_tokens"`
-		Input      int `json:"input_tokens"`
-		Output     int `json:"output_tokens"`
+func (a *Answer) note(name string, d *jsontext.Decoder) bool {
+	switch kind := d.PeekKind(); {
+	case name == `"model"` && kind == '"':
+		return readString(d, &a.Model)
+	case (name == `"stop_reason"` || name == `"status"`) && kind == '"':
+		return readString(d, &a.FinishReason)
+	case name == `"choices"` && kind == '[':
+		return a.choices(d)
+	case name == `"usage"` && kind == '{':
+		return members(d, a.usage)
 	}
-	if json.Unmarshal(v, &u) == nil {
-		a.InputTokens, a.OutputTokens = u.Prompt+u.Input, u.Completion+u.Output
+	return d.SkipValue() == nil
+}
+
+// choices reads the finish reason of the first choice.
+func (a *Answer) choices(d *jsontext.Decoder) bool {
+	if _, err := d.ReadToken(); err != nil {
+		return false
 	}
+	if d.PeekKind() == '{' && !members(d, a.choice) {
+		return false
+	}
+	for d.PeekKind() != ']' {
+		if d.SkipValue() != nil {
+			return false
+		}
+	}
+	_, err := d.ReadToken()
+	return err == nil
+}
+
+func (a *Answer) choice(name string, d *jsontext.Decoder) bool {
+	if name == `"finish_reason"` && d.PeekKind() == '"' {
+		return readString(d, &a.FinishReason)
+	}
+	return d.SkipValue() == nil
+}
+
+func (a *Answer) usage(name string, d *jsontext.Decoder) bool {
+	v, err := d.ReadValue()
+	if err != nil {
+		return false
+	}
+	n, err := strconv.Atoi(string(v))
+	if err != nil { // details and nulls
+		return true
+	}
+	switch name {
+	case `"prompt_tokens"`, `"input_tokens"`:
+		a.InputTokens = n
+	case `"completion_tokens"`, `"output_tokens"`:
+		a.OutputTokens = n
+	}
+	return true
+}
+
+func readString(d *jsontext.Decoder, s *string) bool {
+	t, err := d.ReadToken()
+	if err != nil {
+		return false
+	}
+	*s = t.String()
+	return true
 }
 
 // RequestID is the provider's own name for a call, for its support; empty when it gave none.

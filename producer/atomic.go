@@ -29,8 +29,12 @@ const errCodeFull jetstream.ErrorCode = 10077
 // always. All must go to one stream, at most MaxAtomic of them. A refusal by the server is a
 // *jetstream.APIError; a message can then be published again by itself.
 func PublishAtomic(ctx context.Context, nc *nats.Conn, msgs []*nats.Msg) error {
+	if len(msgs) == 0 {
+		return nil
+	}
 	id := nuid.Next()
 	last := len(msgs) - 1
+	defer stripBatch(msgs)
 	for i, m := range msgs {
 		if m.Header == nil {
 			m.Header = nats.Header{}
@@ -45,7 +49,6 @@ func PublishAtomic(ctx context.Context, nc *nats.Conn, msgs []*nats.Msg) error {
 		}
 	}
 	msgs[last].Header[headerBatchCommit] = []string{"1"}
-	defer stripBatch(msgs)
 	reply, err := nc.RequestMsgWithContext(ctx, msgs[last])
 	if err != nil {
 		return fmt.Errorf("commit atomic batch: %w", err)

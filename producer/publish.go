@@ -70,6 +70,8 @@ func (p *Producer) Submit(ctx context.Context, src *Source, r Report, s Submissi
 	if err != nil || b.Done() {
 		return b, err
 	}
+	// It goes on as it began: the mark counts the jobs of that choice on that queue.
+	s.Queue, s.SkipInvalid = b.Queue, b.Invalid > 0
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	chunks := make(chan chunk, 1)
@@ -172,7 +174,7 @@ const fullWait = time.Second
 
 func (p *Producer) publishChunk(ctx context.Context, b Batch, s Submission, msgs []*nats.Msg) error {
 	for {
-		err := PublishAtomic(ctx, p.js.Conn(), msgs)
+		err := p.publishOnce(ctx, msgs)
 		if !isFull(err) {
 			return wrap(err, "submit "+b.ID)
 		}
@@ -185,4 +187,14 @@ func (p *Producer) publishChunk(ctx context.Context, b Batch, s Submission, msgs
 		case <-time.After(fullWait):
 		}
 	}
+}
+
+// ackWait bounds the wait for the broker's word on a chunk: a connection that broke meanwhile
+// will never bring it.
+const ackWait = 30 * time.Second
+
+func (p *Producer) publishOnce(ctx context.Context, msgs []*nats.Msg) error {
+	ctx, cancel := context.WithTimeout(ctx, ackWait)
+	defer cancel()
+	return PublishAtomic(ctx, p.js.Conn(), msgs)
 }

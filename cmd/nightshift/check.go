@@ -16,8 +16,9 @@ func (a *app) checkCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "check",
 		Short: "Check configuration, store, broker, key and provider before the night",
-		Long: "check looks at everything a run needs and says of each whether it is ok or what to do. It makes one\n" +
-			"call of one output token to the provider; --model names the model for it.",
+		Long: "check looks at everything a run needs and says of each whether it is ok or what\n" +
+			"to do. It makes one call of one output token to the provider; --model names the\n" +
+			"model for it.",
 		Example: "  nightshift check\n  nightshift check --base-url http://localhost:8000/v1 --model llama-3.1-8b",
 		Args:    noArgs,
 		RunE:    func(cmd *cobra.Command, _ []string) error { return a.check(cmd.Context()) },
@@ -31,14 +32,14 @@ func (a *app) check(ctx context.Context) error {
 	failed := false
 	say := func(what string, err error, ok string) {
 		if err == nil {
-			printf(a.stdout, "ok    %-14s %s\n", what, ok)
+			printf(a.stdout, "ok    %-13s  %s\n", what, fold(ok, 21))
 			return
 		}
 		failed = true
-		printf(a.stdout, "FAIL  %-14s %s\n", what, oneLine(err.Error()))
+		printf(a.stdout, "FAIL  %-13s  %s\n", what, fold(err.Error(), 21))
 		var h interface{ Hint() string }
 		if errors.As(err, &h) && h.Hint() != "" {
-			printf(a.stdout, "      %-14s %s\n", "", h.Hint())
+			printf(a.stdout, "%21s%s\n", "", fold(h.Hint(), 21))
 		}
 	}
 	say("configuration", nil, a.configWords())
@@ -57,7 +58,7 @@ func (a *app) configWords() string {
 	if _, err := os.Stat(name); err != nil {
 		return "no file, flags and environment only"
 	}
-	return fmt.Sprintf("%s: %d providers, %d queues", name, len(a.config.Providers), len(a.config.Queues))
+	return fmt.Sprintf("%s: %s, %s", name, plural(len(a.config.Providers), "provider"), plural(len(a.config.Queues), "queue"))
 }
 
 func (a *app) checkBroker(ctx context.Context) (string, error) {

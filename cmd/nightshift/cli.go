@@ -11,7 +11,6 @@ import (
 	"github.com/rs/zerolog"
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
-	"golang.org/x/term"
 )
 
 // The exit codes.
@@ -57,7 +56,7 @@ type usageError struct{ error }
 func (u usageError) Unwrap() error { return u.error }
 
 func execute(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
-	a := &app{stdin: stdin, stdout: stdout, stderr: stderr}
+	a := &app{stdin: stdin, stdout: stdout, stderr: &screen{out: stderr}}
 	root := a.root()
 	root.SetArgs(args)
 	root.SetIn(stdin)
@@ -75,10 +74,10 @@ func (a *app) exit(err error) int {
 	if errors.As(err, &code) {
 		return int(code)
 	}
-	fmt.Fprintln(a.stderr, "nightshift:", oneLine(err.Error()))
+	printf(a.stderr, "nightshift: %s\n", oneLine(err.Error()))
 	var h interface{ Hint() string }
 	if errors.As(err, &h) && h.Hint() != "" {
-		fmt.Fprintln(a.stderr, "hint:", h.Hint())
+		printf(a.stderr, "hint: %s\n", h.Hint())
 	}
 	var usage usageError
 	if errors.As(err, &usage) {
@@ -102,15 +101,15 @@ func (a *app) root() *cobra.Command {
 		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error {
 			return a.setUp(cmd)
 		},
-		CompletionOptions: cobra.CompletionOptions{HiddenDefaultCmd: false},
 	}
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return usageError{hint(err, "see %s --help", cmd.CommandPath())}
 	})
+	root.SetUsageTemplate(strings.ReplaceAll(root.UsageTemplate(), ".FlagUsages", fmt.Sprintf(".FlagUsagesWrapped %d", columns)))
 	a.flags.global(root.PersistentFlags())
 	root.AddCommand(
 		a.runCommand(), a.submitCommand(), a.workCommand(), a.statusCommand(), a.resultsCommand(),
-		a.deadCommand(), a.resumeCommand(), a.simulateCommand(), a.checkCommand(), a.versionCommand(),
+		a.deadCommand(), a.resumeCommand(), a.simulateCommand(), a.checkCommand(), a.benchCommand(), a.versionCommand(),
 	)
 	return root
 }
@@ -125,8 +124,20 @@ func (a *app) setUp(cmd *cobra.Command) error {
 	if a.log, err = a.flags.logger(a.stderr); err != nil {
 		return usageError{err}
 	}
+	if a.flags.logLevel == "" && isTerminal(a.stderr) {
+		a.log = a.log.Hook(zerolog.HookFunc(mended))
+	}
 	a.config, err = loadConfig(a.flags.configFile)
 	return err
+}
+
+// mended drops what the broker says of a store whose last owner was killed: it is what it then
+// does and mends every time.
+func mended(e *zerolog.Event, _ zerolog.Level, msg string) {
+	if strings.HasPrefix(msg, "Filestore [") &&
+		(strings.Contains(msg, "is outdated") || strings.Contains(msg, "state outdated") || strings.Contains(msg, "prior state file")) {
+		e.Discard()
+	}
 }
 
 // fromEnvironment sets each flag that was not given from NIGHTSHIFT_<FLAG>.
@@ -150,9 +161,28 @@ func noArgs(cmd *cobra.Command, args []string) error {
 		return nil
 	}
 	if cmd.HasSubCommands() {
-		return usageError{hint(fmt.Errorf("unknown command %q", args[0]), "see %s --help", cmd.CommandPath())}
+		return usageError{hint(fmt.Errorf("unknown command %q", args[0]), "%ssee %s --help",
+			suggestion(cmd, args[0]), cmd.CommandPath())}
 	}
 	return usageError{hint(fmt.Errorf("unexpected argument %q", args[0]), "see %s --help", cmd.CommandPath())}
+}
+
+func suggestion(cmd *cobra.Command, typed string) string {
+	cmd.SuggestionsMinimumDistance = 2
+	if all := cmd.SuggestionsFor(typed); len(all) > 0 {
+		return "did you mean " + strings.Join(all, " or ") + "? "
+	}
+	return ""
+}
+
+// optionalArg wants one argument or none.
+func optionalArg(what string) cobra.PositionalArgs {
+	return func(cmd *cobra.Command, args []string) error {
+		if len(args) == 0 {
+			return nil
+		}
+		return oneArg(what)(cmd, args)
+	}
 }
 
 // oneArg wants exactly one argument, named for the message.
@@ -166,10 +196,4 @@ func oneArg(what string) cobra.PositionalArgs {
 		}
 		return usageError{hint(fmt.Errorf("%s: one %s at a time", cmd.Name(), what), "see %s --help", cmd.CommandPath())}
 	}
-}
-
-// isTerminal says whether w is a terminal, where a bar may move and colours may show.
-func isTerminal(w io.Writer) bool {
-	f, ok := w.(*os.File)
-	return ok && term.IsTerminal(int(f.Fd())) //nolint:gosec // a file descriptor fits
 }

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"strings"
-	"text/tabwriter"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -30,7 +29,7 @@ func (a *app) deadCommand() *cobra.Command {
 		RunE:    func(cmd *cobra.Command, _ []string) error { return a.deadList(cmd.Context()) },
 	}
 	list.Flags().StringVar(&a.flags.batch, "batch", "", "only those of `batch`")
-	list.Flags().BoolVar(&a.flags.json, "json", false, "one JSON object a line; the provider's words may repeat the prompt")
+	list.Flags().BoolVar(&a.flags.json, "json", false, "print one JSON object a line; the provider's words may repeat the prompt")
 	var reveal bool
 	show := &cobra.Command{
 		Use:     "show BATCH/JOB",
@@ -58,8 +57,7 @@ func (a *app) deadList(ctx context.Context) (err error) {
 			return err
 		}
 	}
-	t := tabwriter.NewWriter(a.stdout, 0, 0, 2, ' ', 0)
-	n := 0
+	rows, n := [][]string{{"CLASS", "OWNER", "STATUS", "LAST", "BATCH/JOB"}}, 0
 	for l, err := range s.store.DeadLetters(ctx, a.flags.batch) {
 		if err != nil {
 			return err
@@ -70,16 +68,22 @@ func (a *app) deadList(ctx context.Context) (err error) {
 			}
 			continue
 		}
-		if n == 1 {
-			printf(t, "JOB\tCLASS\tSTATUS\tCODE\tOWNER\tLAST\n")
+		rows = append(rows, []string{
+			string(l.Class), l.Owner, statusText(l.Status), l.Last.Local().Format("Jan _2 15:04"), l.Batch + "/" + l.Key,
+		})
+		if len(rows) == 1000 { // enough to align
+			table(a.stdout, rows)
+			rows = rows[:0]
 		}
-		printf(t, "%s/%s\t%s\t%s\t%s\t%s\t%s\n", l.Batch, cut(l.Key, 24), l.Class, statusText(l.Status), cut(l.Code, 20), l.Owner,
-			l.Last.Local().Format(time.DateTime))
 	}
-	if n == 0 && !a.flags.json {
+	switch {
+	case a.flags.json:
+	case n == 0:
 		printf(a.stderr, "no dead letters\n")
+	default:
+		table(a.stdout, rows)
 	}
-	return t.Flush()
+	return nil
 }
 
 func statusText(status int) string {
@@ -133,7 +137,7 @@ func (a *app) deadJSON(l *consumer.DeadLetter, reveal bool) error {
 func (a *app) printLetter(l *consumer.DeadLetter) {
 	field := func(name, value string) {
 		if value != "" && value != "0" && value != "-" {
-			printf(a.stdout, "%-12s %s\n", name, value)
+			printf(a.stdout, "%-12s %s\n", name, fold(value, 13))
 		}
 	}
 	field("job", l.Batch+"/"+l.Key)
@@ -160,6 +164,6 @@ func (a *app) printLetter(l *consumer.DeadLetter) {
 }
 
 func attemptLine(at policy.Attempt) string {
-	return strings.Join(strings.Fields(fmt.Sprintf("%s %s %s status %s %s %s", at.At.Local().Format(time.DateTime), at.Provider,
-		at.Class, statusText(at.Status), at.Code, at.Latency.Round(time.Millisecond))), " ")
+	return fmt.Sprintf("%s %s %s %s %s", at.At.Local().Format(time.DateTime), at.Class, statusText(at.Status), at.Code,
+		at.Latency.Round(time.Millisecond))
 }

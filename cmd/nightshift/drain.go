@@ -60,7 +60,22 @@ func (r *runState) finished(ctx context.Context, id string) (bool, error) {
 		return false, err
 	}
 	c, err := r.store.Count(ctx, id)
-	return c.Ended() >= r.batch.Total, err
+	if err != nil {
+		return false, err
+	}
+	return r.over(ctx, id, c)
+}
+
+// over says whether all jobs of a submitted batch have ended and left the queue. One that has
+// ended and is still there was interrupted in between: its dead letter may lack the entry, and
+// in any case nobody else would take it off the queue.
+func (r *runState) over(ctx context.Context, id string, c consumer.Counts) (bool, error) {
+	var err error
+	if r.batch, err = r.producer.Batch(ctx, id); err != nil || c.Ended() < r.batch.Total {
+		return false, err
+	}
+	left, err := r.store.Left(ctx, r.batch.Queue, id)
+	return left == 0, err
 }
 
 func (r *runState) openConsumer(ctx context.Context, queue string) (stop func(), err error) {
@@ -70,7 +85,7 @@ func (r *runState) openConsumer(ctx context.Context, queue string) (stop func(),
 
 // newConsumer makes the worker of some queues, with the providers they need.
 func (a *app) newConsumer(ctx context.Context, s *session, queues []string) (*consumer.Consumer, func(), error) {
-	c := consumer.Config{Grace: a.flags.grace, Log: a.log, Replicas: s.replicas}
+	c := consumer.Config{Grace: a.flags.grace, Log: a.log, Replicas: s.replicas, SyncAlways: s.broker.SyncAlways(), Embedded: s.broker.Dir() != ""}
 	var stops []func()
 	stop := func() {
 		for _, f := range stops {
@@ -112,7 +127,7 @@ func (r *runState) submitAndWork(ctx context.Context, id, queue string) (*policy
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	submitted := make(chan error, 1)
-	show := newProgress(r.app)
+	show := newProgress(r.app, r.jobs())
 	defer show.close()
 	go func() {
 		s := r.submission(id, queue)
@@ -124,10 +139,10 @@ func (r *runState) submitAndWork(ctx context.Context, id, queue string) (*policy
 	worked := make(chan error, 1)
 	go func() { worked <- r.consumer.Run(ctx) }()
 	hold, err := r.watch(ctx, id, show, submitted, worked)
-	if ctx.Err() != nil && err == nil {
-		printf(r.stderr, "stopping: calls in flight have %s to finish; interrupt again to leave now\n", r.flags.grace)
-	}
 	interrupted := ctx.Err() != nil
+	if interrupted && err == nil {
+		show.stop()
+	}
 	cancel()
 	err = errors.Join(err, drainErr(submitted), drainErr(worked))
 	if err == nil && interrupted {
@@ -164,7 +179,7 @@ const brokerPatience = time.Minute
 func (r *runState) watch(ctx context.Context, id string, show *progress, submitted, worked chan error) (*policy.Hold, error) {
 	tick := time.NewTicker(lookEvery)
 	defer tick.Stop()
-	done, good := false, time.Now()
+	done, good, last := false, time.Now(), submitted
 	for {
 		select {
 		case <-ctx.Done():
@@ -172,15 +187,19 @@ func (r *runState) watch(ctx context.Context, id string, show *progress, submitt
 		case err := <-worked:
 			worked <- nil
 			return nil, firstOf(err, errors.New("the worker ended early"))
-		case err := <-submitted:
+		case err := <-last:
 			submitted <- nil
 			if err != nil {
 				return nil, err
 			}
-			done = true
+			done, last = true, nil
 		case <-tick.C:
 		}
 		c, err := r.store.Count(ctx, id)
+		over := false
+		if err == nil && done {
+			over, err = r.over(ctx, id, c)
+		}
 		switch {
 		case err == nil:
 			good = time.Now()
@@ -193,12 +212,12 @@ func (r *runState) watch(ctx context.Context, id string, show *progress, submitt
 		}
 		stats := r.consumer.Stats()
 		show.counts(c, stats)
-		if done {
-			if r.batch, err = r.producer.Batch(ctx, id); err != nil || c.Ended() >= r.batch.Total {
-				return nil, err
-			}
+		if over {
+			return nil, nil
 		}
 		if hold := r.impatient(stats); hold != nil {
+			show.tell(hold)
+			printf(r.stderr, "every job is kept: run the same command again when that is done\n")
 			return hold, nil
 		}
 	}
@@ -207,12 +226,17 @@ func (r *runState) watch(ctx context.Context, id string, show *progress, submitt
 // impatient returns the hold that ends the run, if there is one and it is not to be waited for.
 func (r *runState) impatient(s consumer.Stats) *policy.Hold {
 	for _, p := range s.Providers {
-		if p.Hold == nil || r.flags.onHold == "wait" || r.flags.onHold == "auto" && s.Answered > 0 {
-			continue
+		switch {
+		case p.Hold == nil:
+			r.stood = 0
+		case r.flags.onHold == "wait", r.flags.onHold == "auto" && s.Answered > 0:
+		case !ours(p, s, r.started):
+			r.stood = 0
+		default:
+			if r.stood++; r.stood >= 2 { // not just about to be released
+				return p.Hold
+			}
 		}
-		printHold(r.stderr, p.Hold)
-		printf(r.stderr, "every job is kept: run the same command again when that is done\n")
-		return p.Hold
 	}
 	return nil
 }

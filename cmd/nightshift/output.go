@@ -1,7 +1,7 @@
 package main
 
 import (
-	"bufio"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -24,96 +24,58 @@ type output struct {
 	answers, errors *draft
 }
 
-// draft is a file that is being written.
-type draft struct {
-	name, part string // empty for standard output
-	f          *os.File
-	w          *bufio.Writer
-}
-
-// newOutput opens the drafts, so that a place that cannot be written is known before any call
+// newOutput looks at both places, so that one that cannot be written is known before any call
 // is paid for.
-func newOutput(stdout io.Writer, name string) (*output, error) {
-	o := &output{}
-	errorsName := "nightshift.errors.jsonl"
-	if name == "-" {
-		o.answers = stdoutDraft(stdout)
-	} else {
-		errorsName = name + ".errors.jsonl"
-		var err error
+func newOutput(stdout io.Writer, name, input string) (o *output, err error) {
+	o = &output{answers: stdoutDraft(stdout)}
+	if name != "-" {
 		if o.answers, err = newDraft(name); err != nil {
 			return nil, err
 		}
 	}
-	var err error
-	if o.errors, err = newDraft(errorsName); err != nil {
-		o.answers.abandon()
+	if o.errors, err = newDraft(errorsName(o.answers, input)); err != nil {
 		return nil, err
+	}
+	for _, d := range []*draft{o.answers, o.errors} {
+		if d.part != "" && sameFile(d.path, input) {
+			return nil, usageError{hint(fmt.Errorf("%s is both the input and the output", input), "name another file with -o")}
+		}
 	}
 	return o, nil
 }
 
-func stdoutDraft(w io.Writer) *draft { return &draft{w: bufio.NewWriterSize(w, 64<<10)} }
-
-func newDraft(name string) (*draft, error) {
-	if info, err := os.Stat(name); err == nil && info.IsDir() {
-		return nil, hint(fmt.Errorf("output %s is a directory", name), "name a file with -o")
+// outputName is where the answers go: named by the user, or beside the working directory's
+// other files, after the input.
+func outputName(output, input string) string {
+	switch {
+	case output != "":
+		return output
+	case input == "-":
+		return "-"
 	}
-	part := filepath.Join(filepath.Dir(name), "."+filepath.Base(name)+".part")
-	f, err := os.OpenFile(part, os.O_RDWR|os.O_CREATE|os.O_TRUNC, 0o600) //nolint:gosec // the user names it
-	if err != nil {
-		return nil, hint(fmt.Errorf("output %s cannot be written: %w", name, reason(err)), "name another place with -o")
-	}
-	return &draft{name: name, part: part, f: f, w: bufio.NewWriterSize(f, 256<<10)}, nil
+	return stem(input) + ".answers.jsonl"
 }
 
-// reason is the bare cause of a file error; the name is said already.
-func reason(err error) error {
-	var p *os.PathError
-	if errors.As(err, &p) {
-		return p.Err
+// errorsName is where the dead letters go: beside the answers or, when those go to standard
+// output or a device, to the working directory.
+func errorsName(answers *draft, input string) string {
+	switch {
+	case answers.part != "":
+		return strings.TrimSuffix(answers.name, ".answers.jsonl") + ".errors.jsonl"
+	case input == "-":
+		return "nightshift.errors.jsonl"
 	}
-	return err
+	return stem(input) + ".errors.jsonl"
 }
 
-func (d *draft) line(b []byte) error {
-	if _, err := d.w.Write(b); err != nil {
-		return d.fail(err)
-	}
-	return d.fail(d.w.WriteByte('\n'))
+func stem(input string) string {
+	return strings.TrimSuffix(strings.TrimSuffix(filepath.Base(input), ".gz"), ".jsonl")
 }
 
-func (d *draft) fail(err error) error {
-	if err == nil {
-		return nil
-	}
-	return hint(fmt.Errorf("write %s: %w", firstOf(d.name, "standard output"), reason(err)),
-		"the answers are safe in the store: make room, or name another place with -o, and run the same command again")
-}
-
-// commit gives the draft its name; nothing half-written ever has it.
-func (d *draft) commit() error {
-	if err := d.w.Flush(); err != nil {
-		return d.fail(err)
-	}
-	if d.f == nil {
-		return nil
-	}
-	err := errors.Join(d.f.Sync(), d.f.Close())
-	d.f = nil
-	if err == nil {
-		err = os.Rename(d.part, d.name)
-	}
-	return d.fail(err)
-}
-
-func (d *draft) abandon() {
-	if d.f == nil {
-		return
-	}
-	_ = d.f.Close()
-	_ = os.Remove(d.part)
-	d.f = nil
+func sameFile(a, b string) bool {
+	x, err := os.Stat(a)
+	y, err2 := os.Stat(b)
+	return err == nil && err2 == nil && os.SameFile(x, y)
 }
 
 func (o *output) abandon() {
@@ -160,23 +122,49 @@ func (s *summary) add(e consumer.Ending) {
 	s.outTokens += m.OutputTokens
 }
 
-func (s *summary) print(w io.Writer, took time.Duration, o *output) {
-	printf(w, "%-10s %s\n", "answered", thousands(s.answered))
-	if s.dead > 0 {
-		var parts []string
-		for _, c := range slices.Sorted(maps.Keys(s.byClass)) {
-			parts = append(parts, fmt.Sprintf("%s %s (%s)", thousands(s.byClass[c]), c, c.Owner()))
-		}
-		printf(w, "%-10s %s: %s\n", "dead", thousands(s.dead), strings.Join(parts, ", "))
+// print says what the night came to; now is how many calls this run made of all that the batch
+// took.
+func (s *summary) print(w io.Writer, took time.Duration, o *output, now int) {
+	field := func(name, format string, args ...any) {
+		printf(w, "%-10s "+format+"\n", append([]any{name}, args...)...)
 	}
-	printf(w, "%-10s %s, made twice %s\n", "calls", thousands(s.calls), thousands(s.again))
-	printf(w, "%-10s %s in, %s out\n", "tokens", thousands(s.inputTokens), thousands(s.outTokens))
-	printf(w, "%-10s %s\n", "time", took.Round(10*time.Millisecond))
+	field("answered", "%s", thousands(s.answered))
+	if s.dead > 0 {
+		field("dead", "%s", thousands(s.dead))
+		printClasses(w, s.byClass, 11)
+	}
+	if now == s.calls {
+		field("calls", "%s, made twice %s", thousands(s.calls), thousands(s.again))
+	} else {
+		field("calls", "%s now, %s in all, made twice %s", thousands(now), thousands(s.calls), thousands(s.again))
+	}
+	if s.waits > 0 {
+		field("waits", "%s, for a limit, capacity or a hold", thousands(s.waits))
+	}
+	field("tokens", "%s in, %s out", thousands(s.inputTokens), thousands(s.outTokens))
+	if took < time.Minute {
+		field("time", "%.1fs", took.Seconds())
+	} else {
+		field("time", "%s", shortDuration(took))
+	}
 	if o.answers.name != "" {
-		printf(w, "%-10s %s\n", "answers", o.answers.name)
+		field("answers", "%s", o.answers.name)
 	}
 	if s.dead > 0 {
-		printf(w, "%-10s %s\n", "errors", o.errors.name)
+		field("errors", "%s", o.errors.name)
+	}
+}
+
+// printClasses lists dead letters by class, the most frequent first, each with who has to act.
+func printClasses(w io.Writer, n map[policy.Class]int, indent int) {
+	wide := 0
+	for c := range n {
+		wide = max(wide, len(c))
+	}
+	for _, c := range slices.SortedFunc(maps.Keys(n), func(x, y policy.Class) int {
+		return cmp.Or(n[y]-n[x], strings.Compare(string(x), string(y)))
+	}) {
+		printf(w, "%*s%s %-*s  %s\n", indent, "", thousands(n[c]), wide, c, c.Owner())
 	}
 }
 

@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"io"
 	"strconv"
 	"strings"
 	"sync"
@@ -21,35 +22,42 @@ const reportEvery = 10 * time.Second
 // progress shows how far a run is: a moving line on a terminal, a log line now and then
 // elsewhere.
 type progress struct {
-	app    *app
-	bars   *mpb.Progress
-	bar    *mpb.Bar
-	mu     sync.Mutex
-	batch  producer.Batch
-	full   bool
-	ended  int
-	dead   int
-	stats  consumer.Stats
-	rate   float64 // endings a second, smoothed
-	looked time.Time
-	logged time.Time
+	app      *app
+	screen   *screen
+	bars     *mpb.Progress
+	bar      *mpb.Bar
+	mu       sync.Mutex
+	total    int
+	full     bool
+	stopping bool
+	ended    int
+	dead     int
+	stats    consumer.Stats
+	rate     float64 // endings a second, smoothed
+	started  time.Time
+	looked   time.Time
+	logged   time.Time
+	told     time.Time // the beginning of the hold that was shown
 }
 
-func newProgress(a *app) *progress {
-	p := &progress{app: a, logged: time.Now()}
-	if !isTerminal(a.stderr) {
+func newProgress(a *app, total int) *progress {
+	p := &progress{app: a, total: total, started: time.Now(), logged: time.Now()}
+	s, ok := a.stderr.(*screen)
+	if !ok || !isTerminal(s) {
 		return p
 	}
-	p.bars = mpb.New(mpb.WithOutput(a.stderr), mpb.WithWidth(20), mpb.WithAutoRefresh())
+	p.bars = mpb.New(mpb.WithOutput(s.out), mpb.WithWidth(20), mpb.WithAutoRefresh())
 	p.bar = p.bars.New(0, mpb.BarStyle().Lbound("").Rbound("").Filler("█").Tip("").Padding("░"),
-		mpb.AppendDecorators(decor.Any(func(decor.Statistics) string { return " " + p.line() })), mpb.BarRemoveOnComplete())
+		mpb.AppendDecorators(decor.Any(func(decor.Statistics) string { return p.line() })), mpb.BarRemoveOnComplete())
+	s.setBar(p.bars)
+	p.screen = s
 	return p
 }
 
 func (p *progress) submitted(b producer.Batch, full bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.batch, p.full = b, full
+	p.total, p.full = b.Total, full
 }
 
 func (p *progress) counts(c consumer.Counts, s consumer.Stats) {
@@ -61,78 +69,133 @@ func (p *progress) counts(c consumer.Counts, s consumer.Stats) {
 		}
 	}
 	p.looked, p.ended, p.dead, p.stats = now, c.Ended(), c.Dead, s
-	total, due := p.batch.Total, now.Sub(p.logged) >= reportEvery
+	total, due := p.total, now.Sub(p.logged) >= reportEvery
 	if due {
 		p.logged = now
 	}
 	p.mu.Unlock()
-	if p.bar != nil {
-		p.bar.SetTotal(int64(total)+1, false) // it is complete only when close says so
-		p.bar.SetCurrent(int64(c.Ended()))
-	} else if due {
-		p.app.log.Info().Msg(p.line())
+	if p.bar == nil {
+		if due {
+			p.app.log.Info().Msg(p.line())
+		}
+		return
 	}
+	p.bar.SetTotal(int64(total)+1, false) // it is complete only when close says so
+	p.bar.SetCurrent(int64(c.Ended()))
+	for _, provider := range s.Providers {
+		if provider.Hold != nil && ours(provider, s, p.started) {
+			p.tell(provider.Hold)
+		}
+	}
+}
+
+// ours says whether a hold is news: one that began after start, or that a call of ours has not
+// ended. Whoever runs a command again has perhaps mended what the old one is for.
+func ours(p policy.State, s consumer.Stats, start time.Time) bool {
+	return p.Hold.Since.After(start) || s.Calls > 0 && p.InFlight == 0
+}
+
+// tell shows a hold, once.
+func (p *progress) tell(h *policy.Hold) {
+	p.mu.Lock()
+	known := p.told.Equal(h.Since)
+	p.told = h.Since
+	p.mu.Unlock()
+	if !known {
+		printf(p.app.stderr, "%s", holdText(h))
+	}
+}
+
+// stop says that nothing new is begun.
+func (p *progress) stop() {
+	p.mu.Lock()
+	p.stopping = true
+	p.mu.Unlock()
+	if p.bar != nil {
+		printf(p.screen, "\r") // the terminal has written ^C
+	}
+	printf(p.app.stderr, "stopping: calls in flight have %s to finish; interrupt again to leave now\n",
+		shortDuration(p.app.flags.grace))
 }
 
 // line is the state in one line that fits beside a bar in 80 columns.
 func (p *progress) line() string {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	var flight int
-	for _, s := range p.stats.Providers {
-		flight += s.InFlight
-	}
-	parts := []string{fmt.Sprintf("%s/%s", thousands(p.ended), thousands(p.batch.Total))}
+	parts := []string{fmt.Sprintf("%s/%s", thousands(p.ended), thousands(p.total))}
 	if p.dead > 0 {
 		parts = append(parts, thousands(p.dead)+" dead")
 	}
 	if why := p.waiting(); why != "" {
-		parts = append(parts, why)
-	} else {
-		parts = append(parts, fmt.Sprintf("%d in flight", flight), fmt.Sprintf("%.0f/s", p.rate))
-		if left := p.batch.Total - p.ended; p.rate > 0.1 && left > 0 {
-			parts = append(parts, shortDuration(time.Duration(float64(left)/p.rate*float64(time.Second)))+" left")
-		}
+		return strings.Join(append(parts, why), " · ")
+	}
+	flight, left := 0, p.total-p.ended
+	for _, s := range p.stats.Providers {
+		flight += s.InFlight
+	}
+	// Slots are taken before jobs are pulled: no more calls than jobs.
+	parts = append(parts, fmt.Sprintf("%d in flight", min(flight, left)))
+	if p.stopping {
+		return strings.Join(append(parts, "stopping"), " · ")
+	}
+	parts = append(parts, fmt.Sprintf("%.0f/s", p.rate))
+	if p.rate > 0.1 && left > 0 {
+		parts = append(parts, shortDuration(time.Duration(float64(left)/p.rate*float64(time.Second)))+" left")
 	}
 	return strings.Join(parts, " · ")
 }
 
 // waiting says what stands in the way, if anything does.
 func (p *progress) waiting() string {
+	for _, s := range p.stats.Providers {
+		wait := time.Until(s.Until)
+		switch {
+		case p.stopping:
+		case s.Hold != nil:
+			return fmt.Sprintf("held: %s, next probe in %s", classWords(s.Hold.Class), shortDuration(time.Until(s.Hold.Probe)))
+		case s.Reason != "" && wait > 0:
+			return s.Reason + ", " + shortDuration(wait+time.Second/2)
+		}
+	}
 	if p.full {
 		return "queue full"
-	}
-	for _, s := range p.stats.Providers {
-		switch {
-		case s.Hold != nil:
-			return "held: " + string(s.Hold.Class)
-		case s.Reason != "" && time.Until(s.Until) > time.Second:
-			return s.Reason + ", " + shortDuration(time.Until(s.Until))
-		}
 	}
 	return ""
 }
 
+// close takes the bar away and leaves the screen to others.
 func (p *progress) close() {
 	if p.bar != nil {
-		p.bar.SetTotal(-1, true)
 		p.bar.Abort(true)
 		p.bars.Wait()
+		p.screen.setBar(nil)
 	}
 }
 
-func printHold(w interface{ Write([]byte) (int, error) }, h *policy.Hold) {
-	printf(w, "provider %s is held: %s", h.Provider, strings.ReplaceAll(string(h.Class), "_", " "))
+func classWords(c policy.Class) string { return strings.ReplaceAll(string(c), "_", " ") }
+
+// holdText says in a few lines why a provider is held and who must do what.
+func holdText(h *policy.Hold) string {
+	text := fmt.Sprintf("provider %s is held: %s", h.Provider, classWords(h.Class))
 	if h.Status != 0 {
-		printf(w, ", status %d", h.Status)
+		text += fmt.Sprintf(", status %d", h.Status)
 	}
 	if h.Code != "" {
-		printf(w, ", code %s", h.Code)
+		text += ", code " + h.Code
 	}
+	text = fold(text, 0) + "\n"
 	if h.Words != "" {
-		printf(w, "\nit says: %s", h.Words)
+		text += fold("it says: "+h.Words, 0) + "\n"
 	}
-	printf(w, "\n%s: %s\n", h.Owner, h.Remedy)
+	return text + fold(h.Owner+": "+h.Remedy, 0) + "\n"
+}
+
+// plural writes 1 job and 2 jobs.
+func plural(n int, what string) string {
+	if n != 1 {
+		what += "s"
+	}
+	return thousands(n) + " " + what
 }
 
 // thousands writes 1234567 as 1,234,567.
@@ -144,9 +207,9 @@ func thousands(n int) string {
 	return s
 }
 
-// shortDuration writes a time to wait for as people say it: 45s, 12m, 3h20m, 2d4h.
+// shortDuration writes a time to wait for as people say it: 45s, 12m05s, 3h20m, 2d4h.
 func shortDuration(d time.Duration) string {
-	switch d = d.Round(time.Second); {
+	switch d = max(d, 0).Round(time.Second); {
 	case d < time.Minute:
 		return fmt.Sprintf("%ds", int(d.Seconds()))
 	case d < time.Hour:
@@ -156,3 +219,5 @@ func shortDuration(d time.Duration) string {
 	}
 	return fmt.Sprintf("%dd%dh", int(d.Hours())/24, int(d.Hours())%24)
 }
+
+func printf(w io.Writer, format string, args ...any) { fmt.Fprintf(w, format, args...) }

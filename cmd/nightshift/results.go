@@ -11,8 +11,8 @@ func (a *app) resultsCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "results BATCH",
 		Short: "Print the answers of a batch as they came, finished or not",
-		Long: "results prints the answers that a batch has so far, as OpenAI output lines in the order they came.\n" +
-			"run writes them in the order of the file.",
+		Long: "results prints the answers that a batch has so far, as OpenAI output lines in\n" +
+			"the order they came. run writes them in the order of the file.",
 		Example:           "  nightshift results b3kq2m7xw4zt > answers.jsonl\n  nightshift results b3kq2m7xw4zt --errors",
 		Args:              oneArg("BATCH"),
 		RunE:              func(cmd *cobra.Command, args []string) error { return a.results(cmd.Context(), args[0]) },

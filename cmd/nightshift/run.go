@@ -4,9 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"os"
-	"path/filepath"
 	"strings"
 	"time"
 
@@ -21,12 +19,13 @@ func (a *app) runCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "run FILE",
 		Short: "Submit a file of prompts, drain it, write the answers in its order",
-		Long: "run takes a file of OpenAI batch lines (plain or gzip, - for standard input), calls the provider\n" +
-			"for each and writes the answers in the order of the file. Interrupted in any way, the same command\n" +
-			"goes on where it was; a finished file makes no call and writes the same bytes again.\n\n" +
+		Long: "run takes a file of OpenAI batch lines (plain or gzip, - for standard input),\n" +
+			"calls the provider for each and writes the answers in the order of the file.\n" +
+			"Interrupted in any way, the same command goes on where it was; a finished file\n" +
+			"makes no call and writes the same bytes again.\n\n" +
 			"The file's jobs have a queue of their own unless --queue names one.",
 		Example: "  nightshift run prompts.jsonl -o answers.jsonl\n" +
-			"  nightshift run prompts.jsonl.gz --base-url http://localhost:8000/v1 --max-in-flight 128\n" +
+			"  nightshift run prompts.jsonl.gz --base-url http://localhost:8000/v1\n" +
 			"  nightshift run prompts.jsonl --provider sim --sim latency=200ms,capacity=64",
 		Args: oneArg("FILE"),
 		RunE: func(cmd *cobra.Command, args []string) error { return a.run(cmd.Context(), args[0]) },
@@ -35,7 +34,7 @@ func (a *app) runCommand() *cobra.Command {
 	a.flags.calling(fs)
 	a.flags.submitting(fs)
 	fs.StringVarP(&a.flags.output, "output", "o", "", "answers `file`, - for standard output (default FILE.answers.jsonl here); dead letters go to its .errors.jsonl")
-	fs.StringVar(&a.flags.onHold, "on-hold", "auto", "when the provider is held: wait, exit, or auto: exit if it never answered")
+	fs.StringVar(&a.flags.onHold, "on-hold", "auto", "`what` to do when the provider is held: wait, exit, or auto: exit if it never answered")
 	return cmd
 }
 
@@ -49,6 +48,23 @@ type runState struct {
 	out      *output
 	consumer *consumer.Consumer
 	started  time.Time
+	stood    int // for how many looks a hold has stood
+}
+
+// calls is how many calls this run made.
+func (r *runState) calls() int {
+	if r.consumer == nil { // the batch was complete
+		return 0
+	}
+	return int(r.consumer.Stats().Calls)
+}
+
+// jobs is how many jobs the batch will have.
+func (r *runState) jobs() int {
+	if r.flags.skipInvalid {
+		return r.report.Lines
+	}
+	return r.report.Jobs
 }
 
 func (a *app) run(ctx context.Context, path string) (err error) {
@@ -57,13 +73,13 @@ func (a *app) run(ctx context.Context, path string) (err error) {
 		return err
 	}
 	if a.flags.logLevel == "" && isTerminal(a.stderr) {
-		a.log = a.log.Level(zerolog.WarnLevel) // the bar and the summary say the rest
+		a.log = a.log.Level(zerolog.WarnLevel).Hook(zerolog.HookFunc(shownElsewhere))
 	}
 	if r.src, err = a.openSource(path); err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, r.src.Close()) }()
-	if r.out, err = newOutput(a.stdout, outputName(a.flags.output, path)); err != nil {
+	if r.out, err = newOutput(a.stdout, outputName(a.flags.output, path), path); err != nil {
 		return err
 	}
 	defer r.out.abandon()
@@ -84,18 +100,11 @@ func (a *app) run(ctx context.Context, path string) (err error) {
 	return r.finish(ctx)
 }
 
-// outputName is where the answers go: named by the user, or beside the working directory's
-// other files, after the input.
-func outputName(output, input string) string {
-	if output != "" {
-		return output
+// shownElsewhere drops from the log what the bar shows in better words.
+func shownElsewhere(e *zerolog.Event, _ zerolog.Level, msg string) {
+	if strings.HasPrefix(msg, "provider held") {
+		e.Discard()
 	}
-	if input == "-" {
-		return "-"
-	}
-	base := filepath.Base(input)
-	base = strings.TrimSuffix(base, ".gz")
-	return strings.TrimSuffix(base, ".jsonl") + ".answers.jsonl"
 }
 
 // openSource opens the file of prompts; standard input is copied to a temporary file, since it
@@ -114,10 +123,10 @@ func (a *app) validate(ctx context.Context, src *producer.Source) (producer.Repo
 		return r, err
 	}
 	for _, e := range r.Errors {
-		fmt.Fprintf(a.stderr, "%s: %s\n", src.Name(), e.Error())
+		printf(a.stderr, "%s: %s\n", src.Name(), e.Error())
 	}
 	if more := r.Invalid - len(r.Errors); more > 0 {
-		fmt.Fprintf(a.stderr, "%s: and %d more\n", src.Name(), more)
+		printf(a.stderr, "%s: and %s more\n", src.Name(), thousands(more))
 	}
 	if a.flags.skipInvalid {
 		return r, nil
@@ -135,7 +144,7 @@ func (r *runState) finish(ctx context.Context) error {
 	if err := r.out.commit(s.dead > 0); err != nil {
 		return err
 	}
-	s.print(r.stderr, time.Since(r.started), r.out)
+	s.print(r.stderr, time.Since(r.started), r.out, r.calls())
 	if s.dead > 0 {
 		return exitCode(exitDead)
 	}
@@ -153,5 +162,3 @@ func (a *app) checkOnHold() error {
 	}
 	return usageError{hint(fmt.Errorf("--on-hold %q", a.flags.onHold), "use wait, exit or auto")}
 }
-
-func printf(w io.Writer, format string, args ...any) { fmt.Fprintf(w, format, args...) }

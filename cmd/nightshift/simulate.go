@@ -19,9 +19,10 @@ func (a *app) simulateCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "simulate [KEY=VALUE...]",
 		Short: "Serve a provider that fails on purpose, on a loopback port",
-		Long: "simulate serves an OpenAI-compatible provider that answers, limits and fails as it is told, and\n" +
-			"prints its base URL. GET /sim/stats shows what it was asked, POST /sim/config changes it.\n\n" +
-			"Keys: " + wrap(sim.Keys(), 78),
+		Long: "simulate serves an OpenAI-compatible provider that answers, limits and fails as\n" +
+			"it is told, and prints its base URL. GET /sim/stats shows what it was asked, POST\n" +
+			"/sim/config changes it.\n\n" +
+			"Keys: " + fold(strings.Join(sim.Keys(), ", "), len("Keys: ")),
 		Example: "  nightshift simulate latency=400ms,sigma=0.5,capacity=64\n" +
 			"  nightshift simulate rpm=600 errors=0.02 --listen 127.0.0.1:8099",
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -30,23 +31,6 @@ func (a *app) simulateCommand() *cobra.Command {
 	}
 	cmd.Flags().StringVar(&listen, "listen", listen, "`address` to serve on, on this machine")
 	return cmd
-}
-
-// wrap joins words and breaks the line before width.
-func wrap(words []string, width int) string {
-	var b strings.Builder
-	n := len("Keys: ")
-	for i, w := range words {
-		if n += len(w) + 2; n > width {
-			b.WriteString("\n")
-			n = len(w) + 2
-		}
-		b.WriteString(w)
-		if i < len(words)-1 {
-			b.WriteString(", ")
-		}
-	}
-	return strings.ReplaceAll(b.String(), ", \n", ",\n")
 }
 
 func (a *app) simulate(ctx context.Context, listen, spec string) error {

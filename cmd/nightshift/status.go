@@ -1,21 +1,20 @@
 package main
 
 import (
-	"cmp"
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"maps"
 	"slices"
 	"strings"
-	"text/tabwriter"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"nightshift/consumer"
+	"nightshift/deploy/broker"
 	"nightshift/policy"
 	"nightshift/producer"
 )
@@ -25,7 +24,7 @@ func (a *app) statusCommand() *cobra.Command {
 		Use:     "status [BATCH]",
 		Short:   "Show queues, providers and batches",
 		Example: "  nightshift status\n  nightshift status --watch\n  nightshift status b3kq2m7xw4zt --json",
-		Args:    cobra.MaximumNArgs(1),
+		Args:    optionalArg("BATCH"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return a.status(cmd.Context(), strings.Join(args, ""))
 		},
@@ -62,36 +61,84 @@ type batchStatus struct {
 	Left     int                  `json:"left"`
 }
 
-func (a *app) status(ctx context.Context, batch string) (err error) {
-	s, err := a.attach(ctx)
+func (a *app) status(ctx context.Context, batch string) error {
+	err := a.look(ctx, batch, a.attach)
+	if err != nil || !a.flags.watch {
+		return err
+	}
+	return a.watchStatus(ctx, batch)
+}
+
+// look opens the broker for one report.
+func (a *app) look(ctx context.Context, batch string, open func(context.Context) (*session, error)) (err error) {
+	s, err := open(ctx)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, s.close()) }()
-	for {
-		r, err := s.report(ctx, batch)
-		if err != nil {
-			return err
-		}
-		if a.flags.watch && isTerminal(a.stdout) && !a.flags.json {
-			printf(a.stdout, "\x1b[H\x1b[2J")
-		}
-		if err := a.printStatus(r); err != nil || !a.flags.watch {
-			return err
-		}
+	r, err := s.report(ctx, batch)
+	if err != nil {
+		return err
+	}
+	return a.printStatus(r)
+}
+
+// watchPatience is how long a watch puts up with a broker that does not answer: it may be on
+// its way to another process.
+const watchPatience = 10 * time.Second
+
+// watchStatus looks every second, while a broker runs. It starts none itself, so that it never
+// stands in the way of who comes and goes.
+func (a *app) watchStatus(ctx context.Context, batch string) error {
+	for good := time.Now(); ; {
 		select {
-		case <-ctx.Done():
+		case <-ctx.Done(): // Ctrl-C is how a watch ends
 			return nil
 		case <-time.After(time.Second):
+		}
+		one, cancel := context.WithTimeout(ctx, watchPatience)
+		err := a.look(one, batch, a.guest)
+		cancel()
+		switch {
+		case err == nil, errors.Is(err, broker.ErrNotRunning):
+			good = time.Now()
+		case ctx.Err() == nil && time.Since(good) > watchPatience:
+			return err
 		}
 	}
 }
 
+// guest is attach where a broker runs already.
+func (a *app) guest(ctx context.Context) (*session, error) {
+	if a.natsURL() != "" {
+		return a.open(ctx)
+	}
+	dir, err := a.storeDir()
+	if err != nil {
+		return nil, err
+	}
+	b, err := broker.Attach(ctx, dir)
+	if err != nil {
+		return nil, err
+	}
+	return a.openSession(ctx, b)
+}
+
 func (a *app) printStatus(r *statusReport) error {
 	if a.flags.json {
-		return json.NewEncoder(a.stdout).Encode(r)
+		if err := json.NewEncoder(a.stdout).Encode(r); err != nil {
+			return fmt.Errorf("write standard output: %w", err)
+		}
+		return nil
 	}
-	r.print(a.stdout)
+	var text bytes.Buffer
+	if a.flags.watch && isTerminal(a.stdout) {
+		text.WriteString("\x1b[H\x1b[2J")
+	}
+	r.print(&text)
+	if _, err := a.stdout.Write(text.Bytes()); err != nil {
+		return fmt.Errorf("write standard output: %w", err)
+	}
 	return nil
 }
 
@@ -171,64 +218,6 @@ func providersOf(workers []consumer.Worker, holds []policy.Hold) []providerStatu
 		all = append(all, *byName[name])
 	}
 	return all
-}
-
-func (r *statusReport) print(w io.Writer) {
-	if len(r.Queues)+len(r.Batches)+len(r.Providers) == 0 {
-		printf(w, "nothing is queued and nothing was submitted\n")
-		return
-	}
-	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	defer func() { _ = t.Flush() }() // the terminal's errors show by themselves
-	if len(r.Queues) > 0 {
-		printf(t, "QUEUE\tQUEUED\tWITH WORKERS\t\n")
-		for _, q := range r.Queues {
-			note := ""
-			if !q.Routed && q.Queued > 0 {
-				note = "no worker has opened it"
-			}
-			printf(t, "%s\t%s\t%s\t%s\n", q.Name, thousands(q.Queued), thousands(q.Held), note)
-		}
-		printf(t, "\n")
-	}
-	r.printProviders(t)
-	if len(r.Batches) > 0 {
-		printf(t, "BATCH\tTOTAL\tANSWERED\tDEAD\tLEFT\tFILE\n")
-		for _, b := range r.Batches {
-			printf(t, "%s\t%s\t%s\t%s\t%s\t%s\n", b.ID, thousands(b.Total), thousands(b.Answered), thousands(b.Dead),
-				thousands(b.Left), cut(b.File, 24))
-			for _, c := range slices.SortedFunc(maps.Keys(b.ByClass), func(x, y policy.Class) int {
-				return cmp.Or(b.ByClass[y]-b.ByClass[x], strings.Compare(string(x), string(y)))
-			}) {
-				printf(t, "  %s %s: %s\t\t\t\t\t\n", thousands(b.ByClass[c]), c, c.Owner())
-			}
-		}
-	}
-}
-
-func (r *statusReport) printProviders(t io.Writer) {
-	if len(r.Providers) == 0 {
-		return
-	}
-	printf(t, "PROVIDER\tSTATE\tIN FLIGHT\tWINDOW\n")
-	for _, p := range r.Providers {
-		state := p.State
-		if p.Hold == nil && time.Until(p.Until) > 0 {
-			state += ", " + shortDuration(time.Until(p.Until))
-		}
-		printf(t, "%s\t%s\t%d\t%d\n", p.Name, state, p.InFlight, p.Window)
-	}
-	printf(t, "\n")
-	for _, p := range r.Providers {
-		if p.Hold != nil {
-			if f, ok := t.(*tabwriter.Writer); ok {
-				_ = f.Flush()
-			}
-			printHold(t, p.Hold)
-			printf(t, "held for %s, next probe in %s, or: nightshift resume %s\n\n", shortDuration(time.Since(p.Hold.Since)),
-				shortDuration(max(time.Until(p.Hold.Probe), 0)), p.Name)
-		}
-	}
 }
 
 func cut(s string, n int) string {

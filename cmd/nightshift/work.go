@@ -17,8 +17,9 @@ func (a *app) workCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "work",
 		Short: "Pull jobs from queues and work them",
-		Long: "work pulls jobs from the configured queues, or those of --queue, until it is interrupted.\n" +
-			"Any number of workers, on any number of machines that share a NATS server, may work a queue.",
+		Long: "work pulls jobs from the configured queues, or those of --queue, until it is\n" +
+			"interrupted. Any number of workers, on any number of machines that share a NATS\n" +
+			"server, may work a queue.",
 		Example: "  nightshift work --drain\n  nightshift work --queue nightly --nats-url nats://queue.example:4222",
 		Args:    noArgs,
 		RunE:    func(cmd *cobra.Command, _ []string) error { return a.work(cmd.Context()) },

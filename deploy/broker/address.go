@@ -19,6 +19,8 @@ type address struct {
 	URL      string `json:"url,omitempty"`
 	Token    string `json:"token,omitempty"`
 	MaxStore int64  `json:"max_store,omitempty"`
+	// SyncAlways says that the server fsyncs every write.
+	SyncAlways bool `json:"sync_always,omitempty"`
 }
 
 func (a address) write(dir string) error {

@@ -22,6 +22,7 @@ var ErrNotRunning = errors.New("no broker is running")
 type Broker struct {
 	dir, url string
 	maxStore int64
+	always   bool // the server fsyncs every write, as far as we know
 	conn     *nats.Conn
 	hangUp   context.CancelFunc // ends a dial in progress
 	srv      *server.Server     // only of the owner
@@ -119,7 +120,12 @@ func (b *Broker) boot(ctx context.Context, c Config) error {
 		return fmt.Errorf("connect to broker on %s: %w", b.dir, err)
 	}
 	b.url = "nats://" + b.srv.Addr().String()
-	a := address{PID: os.Getpid(), URL: b.url, Token: token, MaxStore: b.maxStore}
+	interval, err := c.interval()
+	if err != nil {
+		return err
+	}
+	b.always = interval == 0
+	a := address{PID: os.Getpid(), URL: b.url, Token: token, MaxStore: b.maxStore, SyncAlways: b.always}
 	if err := a.write(b.dir); err != nil {
 		return explain(b.dir, err)
 	}
@@ -143,6 +149,10 @@ func (b *Broker) Dir() string { return b.dir }
 // add up. It is 0, for unknown, for a server elsewhere. It changes with the free space on the
 // disk from one start to the next; streams made before keep their limits.
 func (b *Broker) MaxStore() int64 { return b.maxStore }
+
+// SyncAlways reports whether the server fsyncs every write, so that many writes are cheaper
+// together. Of a server elsewhere it is not known, and false.
+func (b *Broker) SyncAlways() bool { return b.always }
 
 // Health says what is wrong with the connection or, for the owner, with the server: after an
 // error of the disk it refuses messages until it is started again.

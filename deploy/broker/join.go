@@ -98,7 +98,7 @@ func dial(ctx context.Context, dir string, a address, log zerolog.Logger) (*Brok
 		hangUp()
 		return nil, err
 	}
-	return &Broker{dir: dir, url: a.URL, maxStore: a.MaxStore, conn: conn, hangUp: hangUp}, nil
+	return &Broker{dir: dir, url: a.URL, maxStore: a.MaxStore, always: a.SyncAlways, conn: conn, hangUp: hangUp}, nil
 }
 
 // dialOwner dials only while the lock is held. The port of a dead owner may be anybody's by now,

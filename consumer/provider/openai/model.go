@@ -29,10 +29,13 @@ func setModel(body []byte, model string) ([]byte, error) {
 		if err != nil {
 			return nil, fmt.Errorf("set model: %w", err)
 		}
-		if string(name) == `"model"` {
+		if plain, err := jsontext.AppendUnquote(nil, name); err == nil && string(plain) == "model" {
 			continue
 		}
 		out = append(append(append(append(out, ','), name...), ':'), value...)
+	}
+	if _, err := d.ReadToken(); err != nil { // the closing brace
+		return nil, fmt.Errorf("set model: %w", err)
 	}
 	return append(out, '}'), nil
 }

@@ -45,10 +45,11 @@ type Provider struct {
 // New checks the base URL and returns a Provider. Close frees its connections.
 func New(c Config) (*Provider, error) {
 	u, err := url.Parse(c.BaseURL)
+	// It is not quoted: somebody may have put a key there.
 	if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
-		return nil, fmt.Errorf("base URL %q: expected something like https://api.openai.com/v1", redact(c.BaseURL))
+		return nil, errors.New("base URL: expected something like https://api.openai.com/v1")
 	}
-	if u.User != nil || u.RawQuery != "" {
+	if u.User != nil || strings.ContainsAny(c.BaseURL, "?#") {
 		return nil, errors.New("base URL: a key or query does not belong there; keys come from the environment or a file")
 	}
 	if c.MaxInFlight == 0 {
@@ -58,14 +59,6 @@ func New(c Config) (*Provider, error) {
 		c.MaxReply = 32 << 20
 	}
 	return &Provider{base: strings.TrimRight(c.BaseURL, "/"), c: c, client: newClient(c.MaxInFlight)}, nil
-}
-
-// redact keeps what may hold a key out of an error.
-func redact(s string) string {
-	if strings.ContainsAny(s, "@?") {
-		return "…"
-	}
-	return s
 }
 
 // newClient keeps a connection for every call in flight: Go's default of two a host would

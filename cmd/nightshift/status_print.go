@@ -1,0 +1,103 @@
+package main
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"nightshift/consumer"
+)
+
+func (r *statusReport) print(w io.Writer) {
+	if len(r.Queues)+len(r.Batches)+len(r.Providers) == 0 {
+		printf(w, "nothing is queued and nothing was submitted\n")
+		return
+	}
+	gap := ""
+	for _, part := range []func(io.Writer) bool{r.printQueues, r.printProviders, r.printHolds, r.printBatches} {
+		var b bytes.Buffer
+		if part(&b) {
+			printf(w, "%s%s", gap, &b)
+			gap = "\n"
+		}
+	}
+}
+
+// table writes rows of cells, aligned, without spaces at their ends.
+func table(w io.Writer, rows [][]string) {
+	var b bytes.Buffer
+	t := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
+	for _, cells := range rows {
+		printf(t, "%s\n", strings.Join(cells, "\t"))
+	}
+	_ = t.Flush() // memory takes it all
+	for line := range strings.Lines(b.String()) {
+		printf(w, "%s\n", strings.TrimRight(line, " \n"))
+	}
+}
+
+func (r *statusReport) printQueues(w io.Writer) bool {
+	rows := [][]string{{"QUEUE", "QUEUED", "IN HAND", ""}}
+	for _, q := range r.Queues {
+		note := ""
+		if !r.worked(q.Name) {
+			note = "no worker pulls from it"
+		}
+		rows = append(rows, []string{q.Name, thousands(q.Queued), thousands(q.Held), note})
+	}
+	table(w, rows)
+	return len(r.Queues) > 0
+}
+
+func (r *statusReport) worked(queue string) bool {
+	return slices.ContainsFunc(r.Workers, func(w consumer.Worker) bool { return slices.Contains(w.Queues, queue) })
+}
+
+func (r *statusReport) printProviders(w io.Writer) bool {
+	rows := [][]string{{"PROVIDER", "STATE", "IN FLIGHT", "WINDOW"}}
+	for _, p := range r.Providers {
+		state := p.State
+		if p.Hold == nil && time.Until(p.Until) > 0 {
+			state += ", " + shortDuration(time.Until(p.Until)+time.Second/2)
+		}
+		rows = append(rows, []string{p.Name, state, thousands(p.InFlight), thousands(p.Window)})
+	}
+	table(w, rows)
+	return len(r.Providers) > 0
+}
+
+func (r *statusReport) printHolds(w io.Writer) bool {
+	shown := false
+	for _, p := range r.Providers {
+		if p.Hold == nil {
+			continue
+		}
+		shown = true
+		probe := "next probe in " + shortDuration(time.Until(p.Hold.Probe))
+		if len(r.Workers) == 0 {
+			probe = "no worker runs; the next one to start probes it"
+		}
+		printf(w, "%s%s\n", holdText(p.Hold), fold(fmt.Sprintf("held for %s, %s; to end it at once: nightshift resume %s",
+			shortDuration(time.Since(p.Hold.Since)), probe, p.Name), 0))
+	}
+	return shown
+}
+
+func (r *statusReport) printBatches(w io.Writer) bool {
+	rows := [][]string{{"BATCH", "TOTAL", "ANSWERED", "DEAD", "LEFT", "FILE"}}
+	for _, b := range r.Batches {
+		rows = append(rows, []string{
+			b.ID, thousands(b.Total), thousands(b.Answered), thousands(b.Dead), thousands(b.Left), cut(b.File, 24),
+		})
+	}
+	table(w, rows)
+	if len(r.Batches) == 1 && r.Batches[0].Dead > 0 {
+		printf(w, "\ndead letters of %s:\n", r.Batches[0].ID)
+		printClasses(w, r.Batches[0].ByClass, 2)
+	}
+	return len(r.Batches) > 0
+}

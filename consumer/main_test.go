@@ -1,0 +1,282 @@
+package consumer_test
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"net/http/httptest"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+	"go.uber.org/goleak"
+
+	"nightshift/consumer"
+	"nightshift/consumer/provider/openai"
+	"nightshift/consumer/provider/sim"
+	"nightshift/deploy/broker"
+	"nightshift/deploy/broker/brokertest"
+	"nightshift/policy"
+	"nightshift/producer"
+)
+
+// TestMain runs more tests at once than there are processors: most of their time is waiting.
+func TestMain(m *testing.M) {
+	flag.Parse()
+	if err := flag.Set("test.parallel", "4"); err != nil {
+		panic(err)
+	}
+	goleak.VerifyTestMain(m)
+}
+
+// patience is how long a test waits for what must come.
+const patience = 30 * time.Second
+
+// world is a broker, a simulated provider and what is needed to look at both.
+type world struct {
+	*sim.Handler
+	broker *broker.Broker
+	js     jetstream.JetStream
+	prod   *producer.Producer
+	store  *consumer.Store
+	url    string
+}
+
+func newWorld(t *testing.T, spec string) *world {
+	t.Helper()
+	c, err := sim.Parse(spec)
+	check(t, err)
+	w := &world{Handler: sim.New(c), broker: brokertest.New(t)}
+	server := httptest.NewServer(w.Handler)
+	t.Cleanup(server.Close)
+	w.url = server.URL
+	w.js = stream(t, w.broker.Conn())
+	w.prod, err = producer.New(t.Context(), w.js, producer.Config{})
+	check(t, err)
+	w.store, err = consumer.OpenStore(t.Context(), w.js, 1)
+	check(t, err)
+	return w
+}
+
+func stream(t *testing.T, nc *nats.Conn) jetstream.JetStream {
+	t.Helper()
+	js, err := jetstream.New(nc)
+	check(t, err)
+	return js
+}
+
+func check(tb testing.TB, err error) {
+	tb.Helper()
+	if err != nil {
+		tb.Fatal(err)
+	}
+}
+
+// worker is a Consumer that runs.
+type worker struct {
+	*consumer.Consumer
+	stop context.CancelFunc
+	done chan error
+}
+
+// config is of a worker of queue default that is quick about everything.
+func (w *world) config(t *testing.T) consumer.Config {
+	t.Helper()
+	p, err := openai.New(openai.Config{BaseURL: w.url + "/v1"})
+	check(t, err)
+	t.Cleanup(p.Close)
+	return consumer.Config{
+		Accounts: []consumer.Account{{Name: "acme", Provider: p, Guard: policy.GuardConfig{
+			MaxInFlight: 32, Timeout: 5 * time.Second, RetryDelay: 10 * time.Millisecond,
+			ProbeEvery: time.Hour, OutageDelay: 100 * time.Millisecond,
+		}}},
+		Queues: []consumer.Queue{{Name: "default", Account: "acme"}},
+		Grace:  10 * time.Second,
+	}
+}
+
+// start runs a worker until the test ends; edit may change what config gives.
+func (w *world) start(t *testing.T, edit ...func(*consumer.Config)) *worker {
+	t.Helper()
+	return w.startOn(t, w.js, edit...)
+}
+
+func (w *world) startOn(t *testing.T, js jetstream.JetStream, edit ...func(*consumer.Config)) *worker {
+	t.Helper()
+	config := w.config(t)
+	for _, e := range edit {
+		e(&config)
+	}
+	c, err := consumer.New(t.Context(), js, config)
+	check(t, err)
+	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
+	run := &worker{Consumer: c, stop: cancel, done: make(chan error, 1)}
+	go func() { run.done <- c.Run(ctx) }()
+	t.Cleanup(func() {
+		cancel()
+		if err := run.wait(t); err != nil && !errors.Is(err, nats.ErrConnectionClosed) {
+			t.Errorf("Run: %v", err)
+		}
+	})
+	return run
+}
+
+// wait gives what Run returned; it may be asked more than once.
+func (r *worker) wait(t *testing.T) error {
+	t.Helper()
+	select {
+	case err := <-r.done:
+		r.done <- err
+		return err
+	case <-time.After(patience):
+		t.Fatal("Run does not return")
+		return nil
+	}
+}
+
+// eventually waits until ok holds.
+func eventually(t *testing.T, what string, ok func() bool) {
+	t.Helper()
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	for end := time.Now().Add(patience); time.Now().Before(end); <-tick.C {
+		if ok() {
+			return
+		}
+	}
+	t.Fatalf("waited %v in vain: %s", patience, what)
+}
+
+func body(prompt string) string {
+	return fmt.Sprintf(`{"model":"m","messages":[{"role":"user","content":%q}]}`, prompt)
+}
+
+func line(id, prompt string) string {
+	return fmt.Sprintf(`{"custom_id":%q,"body":%s}`, id, body(prompt))
+}
+
+// put publishes a job of a batch; header holds pairs.
+func (w *world) put(t *testing.T, batch, data string, header ...string) {
+	t.Helper()
+	m := nats.NewMsg(producer.Subject("default", batch))
+	m.Data = []byte(data)
+	for i := 0; i < len(header); i += 2 {
+		m.Header.Set(header[i], header[i+1])
+	}
+	_, err := w.js.PublishMsg(t.Context(), m)
+	check(t, err)
+}
+
+// putMany publishes n jobs with the keys job-0, job-1, ….
+func (w *world) putMany(t *testing.T, batch string, n int, prompt string) {
+	t.Helper()
+	for from := 0; from < n; from += producer.MaxAtomic {
+		var msgs []*nats.Msg
+		for i := from; i < min(n, from+producer.MaxAtomic); i++ {
+			m := nats.NewMsg(producer.Subject("default", batch))
+			m.Data = []byte(line(fmt.Sprintf("job-%d", i), prompt))
+			msgs = append(msgs, m)
+		}
+		check(t, producer.PublishAtomic(t.Context(), w.broker.Conn(), msgs))
+	}
+}
+
+// mark writes a dead letter's marker and no entry, as who died between the two.
+func (w *world) mark(t *testing.T, batch, key string, class policy.Class) {
+	t.Helper()
+	w.end(t, batch, key, "dead", fmt.Sprintf(`{"call":"another","class":%q}`, class), "")
+}
+
+// end writes an ending as another worker would.
+func (w *world) end(t *testing.T, batch, key, kind, meta, data string) {
+	t.Helper()
+	m := nats.NewMsg("results." + batch + "." + key)
+	m.Data = []byte(data)
+	m.Header.Set("Nightshift-Ending", kind)
+	m.Header.Set("Nightshift-Meta", meta)
+	m.Header.Set(jetstream.ExpectedLastSubjSeqHeader, "0")
+	_, err := w.js.PublishMsg(t.Context(), m)
+	check(t, err)
+}
+
+// ending waits for a job's.
+func (w *world) ending(t *testing.T, batch, key string) (e consumer.Ending) {
+	t.Helper()
+	eventually(t, "ending of "+key, func() bool {
+		var err error
+		if e, err = w.store.Ending(t.Context(), batch, key); errors.Is(err, consumer.ErrNoEnding) {
+			return false
+		}
+		check(t, err)
+		return true
+	})
+	return e
+}
+
+// letter waits for a job's dead letter.
+func (w *world) letter(t *testing.T, batch, key string) (l consumer.DeadLetter) {
+	t.Helper()
+	eventually(t, "dead letter of "+key, func() bool {
+		var err error
+		if l, err = w.store.DeadLetter(t.Context(), batch, "", key); errors.Is(err, consumer.ErrNoEnding) {
+			return false
+		}
+		check(t, err)
+		return true
+	})
+	return l
+}
+
+func (w *world) counts(t *testing.T, batch string) consumer.Counts {
+	t.Helper()
+	c, err := w.store.CountClasses(t.Context(), batch)
+	check(t, err)
+	return c
+}
+
+// ended waits until so many jobs of a batch have an ending.
+func (w *world) ended(t *testing.T, batch string, n int) consumer.Counts {
+	t.Helper()
+	eventually(t, fmt.Sprintf("%d endings", n), func() bool { return w.counts(t, batch).Ended() >= n })
+	return w.counts(t, batch)
+}
+
+// jobs counts what is in JOBS.
+func (w *world) jobs(t *testing.T) int {
+	t.Helper()
+	s, err := w.js.Stream(t.Context(), producer.Stream)
+	check(t, err)
+	return int(s.CachedInfo().State.Msgs)
+}
+
+func (w *world) drained(t *testing.T) {
+	t.Helper()
+	eventually(t, "JOBS is empty", func() bool { return w.jobs(t) == 0 })
+}
+
+// calls of a job, as the provider counted them.
+func (w *world) calls(batch, key string) int { return w.Calls()[batch+"/"+key] }
+
+// steal takes a job from the workers' consumer and never settles it, as who died with it.
+func (w *world) steal(t *testing.T) jetstream.Msg {
+	t.Helper()
+	c, err := w.js.Consumer(t.Context(), producer.Stream, "work-default")
+	check(t, err)
+	m, err := c.Next(jetstream.FetchMaxWait(patience))
+	check(t, err)
+	return m
+}
+
+// history writes down what happened to a job before.
+func history(t *testing.T, w *world, batch, key string, h policy.History) {
+	t.Helper()
+	kv, err := w.js.KeyValue(t.Context(), "HISTORY")
+	check(t, err)
+	data, err := json.Marshal(h)
+	check(t, err)
+	_, err = kv.Put(t.Context(), batch+"."+key, data)
+	check(t, err)
+}
