@@ -37,7 +37,7 @@ type commit struct {
 const maxCommitBytes = 8 << 20
 
 // commitWait bounds one round trip to the broker.
-const commitWait = 20 * time.Second
+const commitWait = 5 * time.Second
 
 func newCommitter(js jetstream.JetStream, atomic bool) *committer {
 	return &committer{js: js, in: make(chan commit, producer.MaxAtomic), atomic: atomic}

@@ -18,7 +18,7 @@ const soon = 5 * time.Second
 
 func (w *world) takeOver(t *testing.T) {
 	t.Helper()
-	check(t, w.store.TakeOver(t.Context()))
+	check(t, w.store.TakeOver(t.Context(), func(consumer.Worker) bool { return false }))
 }
 
 // open makes the consumer of the queue and works nothing.

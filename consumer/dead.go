@@ -83,6 +83,7 @@ func (c *Consumer) bury(
 	d.class = letter.Class
 	meta := c.meta(d, r)
 	meta.Class = letter.Class
+	meta.Status, meta.Code = f.Status, f.Code
 	marker, err := newEnding(d.job.Batch, d.job.Key, endingDead, meta, nil)
 	if err != nil {
 		return dead, err

@@ -189,5 +189,6 @@ func (c *Consumer) look(ctx context.Context, d *delivery) (outcome, *policy.Faul
 // entryMissing stands for the fault of a dead job whose marker stands without its entry:
 // whoever wrote the marker died between the two.
 func entryMissing(marker Ending) *policy.Fault {
-	return &policy.Fault{Class: marker.Meta.Class, Rule: "entry missing"}
+	m := marker.Meta
+	return &policy.Fault{Class: m.Class, Status: m.Status, Code: m.Code, Rule: "entry missing"}
 }

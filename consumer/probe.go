@@ -13,21 +13,23 @@ import (
 // probeCheck is how often a worker looks whether a held provider is due for a probe.
 const probeCheck = 250 * time.Millisecond
 
-// freshTries is how often a worker that finds a hold probes it before its time. Who starts a
-// worker has perhaps mended what the hold is for; one try may meet a job that is not due.
-const freshTries = 3
+// freshProbe is how long a new worker tries to probe a hold it finds, before its time: who
+// starts a worker has perhaps mended what the hold is for. One call is enough, but the first
+// jobs it gets may not be due yet.
+const freshProbe = 15 * time.Second
 
 // probe tries one job of a held provider when its time has come, until ctx ends. Whichever
 // worker moves the hold's revision first does it; the others see the new time.
 func (c *Consumer) probe(ctx, calls context.Context, account string) {
 	guard := c.guards[account]
-	started, fresh := time.Now(), freshTries
+	started, fresh := time.Now(), true
 	for sleep(ctx, probeCheck) {
 		hold := guard.State().Hold
 		if hold == nil {
 			continue
 		}
-		early := fresh > 0 && hold.Since.Before(started) && c.hasJobs(ctx, account)
+		fresh = fresh && time.Since(started) < freshProbe
+		early := fresh && hold.Since.Before(started) && c.hasJobs(ctx, account)
 		if !early && time.Now().Before(hold.Probe) || !c.fleet.claimProbe(ctx, account, early) {
 			continue
 		}
@@ -37,8 +39,8 @@ func (c *Consumer) probe(ctx, calls context.Context, account string) {
 				break
 			}
 		}
-		if fresh--; c.stats.calls.Load() > before {
-			fresh = 0
+		if c.stats.calls.Load() > before {
+			fresh = false
 		}
 	}
 }
@@ -91,7 +93,7 @@ func (c *Consumer) hasJobs(ctx context.Context, account string) bool {
 }
 
 // claimProbe moves the hold's next probe, if no other worker has; the winner probes. early
-// does so before its time.
+// claims one more before its time.
 func (f *fleet) claimProbe(ctx context.Context, account string, early bool) bool {
 	guard := f.guards[account]
 	e, err := f.kv.Get(ctx, holdPrefix+account)
@@ -103,11 +105,14 @@ func (f *fleet) claimProbe(ctx context.Context, account string, early bool) bool
 		return false
 	}
 	h, err := decodeHold(e)
-	if err != nil || !early && time.Now().Before(h.Probe) {
+	due := !time.Now().Before(h.Probe)
+	if err != nil || !due && !early {
 		return false
 	}
-	h.Probes++
-	h.Probe = time.Now().UTC().Add(guard.ProbeDelay(h.Probes))
+	if due {
+		h.Probes++
+		h.Probe = time.Now().UTC().Add(guard.ProbeDelay(h.Probes))
+	}
 	data, err := json.Marshal(h)
 	if err != nil {
 		return false

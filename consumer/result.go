@@ -32,6 +32,9 @@ type Meta struct {
 	Worker   string `json:"worker,omitempty"`
 	// Class says why a dead job is dead.
 	Class policy.Class `json:"class,omitempty"`
+	// Status and Code are the provider's last words to a dead job.
+	Status int    `json:"status,omitempty"`
+	Code   string `json:"code,omitempty"`
 	// Calls counts all calls of the job, Again those among them that may repeat one whose
 	// worker died; Waits the hand-backs for capacity.
 	Calls int `json:"calls,omitempty"`

@@ -12,20 +12,25 @@ import (
 )
 
 // TakeOver frees what workers had in hand when they died with the broker. Only the process
-// that has just started the broker of a locked store may call it, before it serves workers:
-// nobody else can hold a job then. The durable consumers are removed, to be made anew, instead
-// of waiting for the leases of the dead; what they forget by that is kept in FLEET: which jobs
-// were in hand, how often that has happened to them, and up to which sequence a job may have
-// ended already.
-func (s *Store) TakeOver(ctx context.Context) error {
+// that has just started the broker of a locked store may call it: nobody can hold a job then but
+// workers that outlived the broker's last process, which alive tells by their sign of life. The
+// durable consumers of queues that none of those works are removed, to be made anew, instead of
+// waiting for the leases of the dead; what they forget by that is kept in FLEET: which jobs were
+// in hand, how often that has happened to them, and up to which sequence a job may have ended
+// already.
+func (s *Store) TakeOver(ctx context.Context, alive func(Worker) bool) error {
 	jobs, err := s.js.Stream(ctx, producer.Stream)
 	if err != nil {
 		return fmt.Errorf("open stream %s: %w", producer.Stream, err)
 	}
+	worked, err := s.workedBy(ctx, alive)
+	if err != nil {
+		return err
+	}
 	list := jobs.ListConsumers(ctx)
 	for info := range list.Info() {
 		if queue, ok := queueOfDurable(info.Name); ok {
-			if err := s.takeOver(ctx, jobs, queue, info); err != nil {
+			if err := s.takeOver(ctx, jobs, queue, info, worked[queue]); err != nil {
 				return fmt.Errorf("take over queue %s: %w", queue, err)
 			}
 		}
@@ -34,6 +39,21 @@ func (s *Store) TakeOver(ctx context.Context) error {
 		return fmt.Errorf("list consumers of %s: %w", producer.Stream, err)
 	}
 	return nil
+}
+
+// workedBy lists the queues of workers that are alive.
+func (s *Store) workedBy(ctx context.Context, alive func(Worker) bool) (map[string]bool, error) {
+	workers, err := present(ctx, s.fleet, workerPrefix, decodeWorker)
+	worked := map[string]bool{}
+	for _, w := range workers {
+		if !alive(w) {
+			continue
+		}
+		for _, q := range w.Queues {
+			worked[q] = true
+		}
+	}
+	return worked, err
 }
 
 // left is what earlier workers of a queue left behind when they died with the broker.
@@ -60,14 +80,17 @@ func (s *Store) left(ctx context.Context, queue string) (l left, err error) {
 	return l, nil
 }
 
-// takeOver writes down what the consumer of a queue knows and removes it. Interrupted between
-// the two it is done again, which counts one crash too many at worst.
-func (s *Store) takeOver(ctx context.Context, jobs jetstream.Stream, queue string, info *jetstream.ConsumerInfo) error {
+// takeOver writes down what the consumer of a queue knows and removes it, unless the queue is
+// worked. Interrupted between the two it is done again, which counts one crash too many at worst.
+func (s *Store) takeOver(ctx context.Context, jobs jetstream.Stream, queue string, info *jetstream.ConsumerInfo, worked bool) error {
 	l, err := s.left(ctx, queue)
 	if err != nil {
 		return err
 	}
 	l.Below = jobs.CachedInfo().State.LastSeq
+	if worked {
+		return s.putLeft(ctx, queue, l)
+	}
 	delivered, forget, err := s.reached(ctx, queue)
 	if err != nil {
 		return err
@@ -78,14 +101,19 @@ func (s *Store) takeOver(ctx context.Context, jobs jetstream.Stream, queue strin
 	if l.InHand, err = inHand(ctx, jobs, queue, delivered, l.InHand); err != nil {
 		return err
 	}
+	if err := s.putLeft(ctx, queue, l); err != nil {
+		return err
+	}
+	return errors.Join(jobs.DeleteConsumer(ctx, info.Name), forget(ctx))
+}
+
+func (s *Store) putLeft(ctx context.Context, queue string, l left) error {
 	data, err := json.Marshal(l)
 	if err != nil {
 		return err
 	}
-	if _, err := s.fleet.Put(ctx, leftKey(queue), data); err != nil {
-		return err
-	}
-	return errors.Join(jobs.DeleteConsumer(ctx, info.Name), forget(ctx))
+	_, err = s.fleet.Put(ctx, leftKey(queue), data)
+	return err
 }
 
 // inHand lists the jobs that were delivered and not settled, each with its count raised by

@@ -38,8 +38,8 @@ func (t *tries) call(exec failsafe.Execution[*tries]) (*tries, error) {
 	g := t.guard
 	t.made++
 	t.slot = false
-	g.window.Begin()
 	sent := time.Now()
+	g.window.Begin(sent)
 	reply, fault := t.answer(exec.Context())
 	now := time.Now()
 	reply.Latency = now.Sub(sent)

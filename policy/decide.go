@@ -53,7 +53,7 @@ const (
 	unclearWait = 5 * time.Second
 	// heldWait is how long a job of a held provider rests. It is short, as nobody pulls
 	// meanwhile and a released provider must not wait for its jobs.
-	heldWait = 2 * time.Second
+	heldWait = time.Second
 )
 
 // Decide says what becomes of a job whose call failed with f. h holds the attempts before

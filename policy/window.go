@@ -5,8 +5,7 @@ import (
 	"time"
 )
 
-// phase is what a window does about its limit.
-type phase uint8
+type phase uint8 // what a window does about its limit
 
 const (
 	growing phase = iota // one more with every answer, which doubles it in a round trip
@@ -19,9 +18,9 @@ const (
 //   - A refusal is a measurement: the other calls on the way are what the provider carries now,
 //     so that becomes the limit, and the refused slot is not filled again.
 //   - Refusals of calls that were sent before the limit last fell are the same burst. Each takes
-//     one off; the calls that were answered meanwhile were carried and do not count.
-//   - It grows until the first refusal, then probes: one call more. If a round trip passes without
-//     a refusal, it grows again; if the probe is refused, the next one comes later.
+//     one off: what was answered meanwhile had been carried too.
+//   - It grows until the first refusal, then probes with one call more. A round trip without a
+//     refusal means that there is room; after a refused probe the next one comes later.
 //   - It grows only while calls fill it. A window at rest proves nothing.
 //
 // Latency-based limiters would not do: they read the length of an LLM's output as load, and
@@ -34,7 +33,7 @@ type Window struct {
 	rest            int       // round trips before the next probe
 	moved, fell     time.Time // when the limit last moved, and when it last fell
 	rtt             time.Duration
-	full            bool          // calls have filled the window since the last move
+	filled          time.Time     // when calls last filled the window
 	changed         chan struct{} // closed when a slot became free; nil while nobody waits
 }
 
@@ -69,14 +68,13 @@ func (w *Window) Give(n int) {
 	w.free(max(n, 0))
 }
 
-// Begin makes a call of a slot; Answered, Refused or End returns both.
-func (w *Window) Begin() {
+// Begin makes a call of a slot; Answered, Refused or End returns both. Some slots are always on
+// their way to a job, so seven eighths of them fill the window.
+func (w *Window) Begin(now time.Time) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.calls++
-	// Some slots are always on their way to a job: seven eighths are a full window.
-	if w.calls >= w.limit-w.limit/8 {
-		w.full = true
+	if w.calls++; w.calls >= w.limit-w.limit/8 {
+		w.filled = now
 	}
 }
 
@@ -93,30 +91,29 @@ func (w *Window) Answered(rtt time.Duration, now time.Time) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.calls--
-	w.rtt += (rtt - w.rtt) / 8
 	if w.rtt == 0 {
 		w.rtt = rtt
 	}
+	w.rtt += (rtt - w.rtt) / 8
 	w.grow(now)
 	w.free(1)
 }
 
-// grow raises the limit where the calls on the way have filled it.
+// grow raises the limit where calls have filled it lately, and a probed one since it was raised.
 func (w *Window) grow(now time.Time) {
-	if !w.full || w.limit >= w.ceiling {
-		return
-	}
+	rested := now.Sub(w.moved)
 	switch {
-	case w.phase == resting && now.Sub(w.moved) >= time.Duration(w.rest)*w.rtt:
+	case w.limit >= w.ceiling || now.Sub(w.filled) > 2*w.rtt:
+		return
+	case w.phase == growing:
+	case w.filled.After(w.moved) && w.phase == resting && rested >= time.Duration(w.rest)*w.rtt:
 		w.phase = testing
-	case w.phase == testing && now.Sub(w.moved) >= w.rtt: // it was carried: there is room
+	case w.filled.After(w.moved) && w.phase == testing && rested >= w.rtt: // carried: there is room
 		w.phase = growing
-	case w.phase != growing:
+	default:
 		return
 	}
-	w.limit++
-	w.moved = now
-	w.full = w.phase == growing
+	w.limit, w.moved = w.limit+1, now
 }
 
 // Refused returns the slot of a call that was sent at a time and refused for lack of capacity,
@@ -126,20 +123,19 @@ func (w *Window) Refused(sent, now time.Time) (nothing bool) {
 	defer w.mu.Unlock()
 	w.calls--
 	if !sent.Before(w.fell) { // no more of the same burst
-		if w.phase == testing {
-			w.rest = min(2*w.rest, max(probeCalls/w.limit, minRest), maxRest)
-		} else {
+		if w.rest *= 2; w.phase != testing {
 			w.rest = 1
 		}
+		w.rest = min(w.rest, max(probeCalls/w.limit, minRest), maxRest)
 		w.limit = min(w.limit, w.calls+1)
 	}
 	w.limit = max(w.limit-1, 1)
-	w.phase, w.moved, w.fell, w.full = resting, now, now, false
-	if w.calls == 0 {
+	w.phase, w.moved, w.fell = resting, now, now
+	if nothing = w.calls == 0; nothing {
 		w.phase = growing
 	}
 	w.free(1)
-	return w.calls == 0
+	return nothing
 }
 
 // free returns n slots and wakes who waits for one.

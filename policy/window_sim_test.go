@@ -100,8 +100,8 @@ func (w *world) fill(win *policy.Window) {
 }
 
 func (w *world) send(win *policy.Window) {
-	win.Begin()
 	sent := w.clock()
+	win.Begin(sent)
 	if w.active >= w.capacity(w.now) {
 		w.after(5*time.Millisecond+w.exp(5*time.Millisecond), func() {
 			w.refused += w.counts()

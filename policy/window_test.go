@@ -23,7 +23,7 @@ func newLean(start, ceiling int) *lean {
 func (l *lean) send(n int) (sent int) {
 	sent, _ = l.TryTake(n)
 	for range sent {
-		l.Begin()
+		l.Begin(l.now)
 	}
 	return sent
 }
@@ -75,7 +75,7 @@ func TestWindowAtRestDoesNotGrow(t *testing.T) {
 		"one call at a time": func(l *lean) { l.send(1); l.now = l.now.Add(time.Second); l.answer(1) },
 		"slots without jobs": func(l *lean) {
 			n, _ := l.TryTake(16)
-			l.Begin()
+			l.Begin(l.now)
 			l.now = l.now.Add(time.Second)
 			l.answer(1)
 			l.Give(n - 1)
@@ -100,6 +100,15 @@ func TestWindowAtRestDoesNotGrow(t *testing.T) {
 			}
 			if l.limit() != limit {
 				t.Errorf("%s: grew from %d to %d", name, limit, l.limit())
+			}
+			l.trip() // it has been full; but not for long
+			l.now = l.now.Add(time.Minute)
+			limit = l.limit()
+			for range 100 {
+				use(l)
+			}
+			if l.limit() > limit {
+				t.Errorf("%s, once full: grew from %d to %d", name, limit, l.limit())
 			}
 		}
 	}
@@ -148,7 +157,7 @@ func TestWindowMeasuresCallsNotSlots(t *testing.T) {
 	sent := l.now
 	got, _ := l.TryTake(100)
 	for range 5 {
-		l.Begin()
+		l.Begin(l.now)
 	}
 	l.now = l.now.Add(time.Second)
 	if l.Refused(sent, l.now) {
@@ -187,8 +196,8 @@ func TestWindowWakes(t *testing.T) {
 	t.Parallel()
 	for name, free := range map[string]func(l *lean){
 		"give":   func(l *lean) { l.Give(1) },
-		"end":    func(l *lean) { l.Begin(); l.End() },
-		"answer": func(l *lean) { l.Begin(); l.answer(1) },
+		"end":    func(l *lean) { l.Begin(l.now); l.End() },
+		"answer": func(l *lean) { l.Begin(l.now); l.answer(1) },
 	} {
 		l := newLean(1, 1)
 		if got, changed := l.TryTake(1); got != 1 || changed != nil {
@@ -229,7 +238,7 @@ func TestWindowLaws(t *testing.T) {
 				l.Give(1)
 				granted--
 			case op == 2 && granted > 0:
-				l.Begin()
+				l.Begin(l.now)
 				granted--
 				calls = append(calls, l.now)
 			case len(calls) > 0:

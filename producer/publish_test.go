@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"math/rand/v2"
 	"slices"
 	"strconv"
 	"strings"
@@ -13,7 +14,6 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/nats-io/nats.go/jetstream"
-	"pgregory.net/rapid"
 
 	"nightshift/deploy/broker/brokertest"
 	"nightshift/producer"
@@ -74,7 +74,7 @@ func (q *queue) take(ctx context.Context, tb fataler, subject string, settle fun
 	check(tb, err)
 	var all []jetstream.Msg
 	c, err := s.CreateOrUpdateConsumer(ctx, jetstream.ConsumerConfig{
-		Durable: "test", FilterSubject: subject, AckPolicy: jetstream.AckExplicitPolicy,
+		Durable: "test", FilterSubject: subject, AckPolicy: jetstream.AckExplicitPolicy, MaxAckPending: -1,
 	})
 	check(tb, err)
 	for {
@@ -158,64 +158,64 @@ func TestSubmit(t *testing.T) {
 }
 
 // Interrupted wherever and however often, with or without workers in between: every job was on
-// the queue, and once if nobody but us was killed.
+// the queue, and once, as nobody but us was killed.
 func TestSubmitGoesOn(t *testing.T) {
 	t.Parallel()
-	q := newQueue(t, producer.Config{})
-	src, r := validated(t, lines(5300))
-	number := 0
-	rapid.Check(t, func(rt *rapid.T) {
-		number++
-		id := fmt.Sprintf("b%d", number)
-		seen, ended := map[string]int{}, map[string]bool{}
-		settle := func(m jetstream.Msg) {
-			one, _ := keys(rt, []jetstream.Msg{m})
-			seen[one[0]]++
-			ended[one[0]] = true
-			check(rt, m.DoubleAck(t.Context()))
-		}
-		s := producer.Submission{Queue: "q", Batch: id, Ended: func(_ context.Context, _, key string) (bool, error) {
-			return ended[key], nil
-		}}
-		for done := false; !done; {
-			ctx, cancel := context.WithCancel(t.Context())
-			if after := rapid.IntRange(0, 6).Draw(rt, "chunks"); after > 0 {
-				s.Progress = func(producer.Batch, bool) {
-					if after--; after == 0 {
-						cancel()
-					}
+	const n, rounds = 3300, 4
+	src, r := validated(t, lines(n))
+	for seed := range uint64(rounds) {
+		t.Run(strconv.FormatUint(seed, 10), func(t *testing.T) {
+			t.Parallel()
+			dice := rand.New(rand.NewPCG(seed, 1))
+			q := newQueue(t, producer.Config{})
+			seen := map[string]int{}
+			settle := func(m jetstream.Msg) {
+				one, _ := keys(t, []jetstream.Msg{m})
+				seen[one[0]]++
+				check(t, m.Ack())
+			}
+			s := producer.Submission{Queue: "q", Batch: "b", Ended: func(_ context.Context, _, key string) (bool, error) {
+				return seen[key] > 0, nil
+			}}
+			for q.submitSome(t, src, r, s, dice) {
+				if dice.IntN(2) == 0 {
+					q.take(t.Context(), t, "jobs.q.b", settle)
 				}
-			} else {
-				delay := time.Duration(rapid.IntRange(0, 30).Draw(rt, "ms")) * time.Millisecond
-				s.Progress = nil
-				time.AfterFunc(delay, cancel)
 			}
-			b, err := q.Submit(ctx, src, r, s)
-			cancel()
-			if err != nil && ctx.Err() == nil {
-				rt.Fatal(err)
+			q.take(t.Context(), t, "jobs.q.b", settle)
+			want := map[string]int{}
+			for _, key := range numbered0(n) {
+				want[key] = 1
 			}
-			done = b.Done() && err == nil
-			if rapid.Bool().Draw(rt, "work") {
-				q.take(t.Context(), rt, "jobs.q."+id, settle)
-				check(rt, q.forget(t.Context()))
+			if diff := cmp.Diff(want, seen); diff != "" {
+				t.Error(diff)
 			}
-		}
-		q.take(t.Context(), rt, "jobs.q."+id, settle)
-		check(rt, q.forget(t.Context()))
-		want := map[string]int{}
-		for _, key := range numbered0(5300) {
-			want[key] = 1
-		}
-		if diff := cmp.Diff(want, seen); diff != "" {
-			rt.Fatal(diff)
-		}
-	})
+		})
+	}
 }
 
-// forget removes the test's consumer, so that the next batch can have one.
-func (q *queue) forget(ctx context.Context) error {
-	return q.js.DeleteConsumer(ctx, producer.Stream, "test")
+// submitSome submits until it is interrupted, at the end of a chunk or in the middle of one, and
+// says whether there is more to do.
+func (q *queue) submitSome(
+	t *testing.T, src *producer.Source, r producer.Report, s producer.Submission, dice *rand.Rand,
+) bool {
+	t.Helper()
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	chunks, delay := dice.IntN(3), time.Duration(dice.IntN(20_000))*time.Microsecond
+	s.Progress = func(producer.Batch, bool) {
+		if chunks--; chunks <= 0 {
+			time.AfterFunc(delay, cancel)
+		}
+	}
+	if chunks == 0 {
+		time.AfterFunc(delay, cancel)
+	}
+	b, err := q.Submit(ctx, src, r, s)
+	if err != nil && ctx.Err() == nil {
+		t.Fatal(err)
+	}
+	return err != nil || !b.Done()
 }
 
 // The interruption came after the chunk was stored and before the mark was moved.
@@ -241,7 +241,7 @@ func TestSubmitFindsTheChunkAfterTheMark(t *testing.T) {
 			q.interrupt(t, src, r, s, c.stored)
 			all := map[string]int{}
 			if c.worked {
-				got, _ := keys(t, q.take(t.Context(), t, "jobs.q.b", func(m jetstream.Msg) { check(t, m.DoubleAck(t.Context())) }))
+				got, _ := keys(t, q.take(t.Context(), t, "jobs.q.b", func(m jetstream.Msg) { check(t, m.Ack()) }))
 				for _, key := range got {
 					ended[key] = true
 					all[key]++
@@ -290,7 +290,7 @@ func (q *queue) interrupt(t *testing.T, src *producer.Source, r producer.Report,
 func TestTwoSubmitters(t *testing.T) {
 	t.Parallel()
 	q := newQueue(t, producer.Config{})
-	const n, submitters = 8000, 3
+	const n, submitters = 5000, 3
 	src, r := validated(t, lines(n))
 	errs := make(chan error, submitters)
 	for range submitters {
@@ -372,7 +372,7 @@ func TestSubmitGoesOnAsItBegan(t *testing.T) {
 func TestSubmitToAFullQueue(t *testing.T) {
 	t.Parallel()
 	q := newQueue(t, producer.Config{MaxBytes: 400 << 10})
-	const n = 5000
+	const n = 3500
 	src, r := validated(t, lines(n))
 	full := make(chan struct{}, 1)
 	done := make(chan error, 1)
@@ -394,7 +394,7 @@ func TestSubmitToAFullQueue(t *testing.T) {
 	for end := time.After(patience); ; {
 		select {
 		case <-full:
-			seen += len(q.take(t.Context(), t, "jobs.q.b", func(m jetstream.Msg) { check(t, m.DoubleAck(t.Context())) }))
+			seen += len(q.take(t.Context(), t, "jobs.q.b", func(m jetstream.Msg) { check(t, m.Ack()) }))
 		case err := <-done:
 			check(t, err)
 			if seen += len(q.take(t.Context(), t, "jobs.q.b", nil)); seen != n {

@@ -85,8 +85,8 @@ func TestWorkerKilled(t *testing.T) {
 	results(t, dir, batch, jobs)
 	again, extra := p.more()
 	t.Logf("%d calls under way at the kill, %d ids called again (%d calls)", s.InFlight, len(again), extra)
-	if extra == 0 || extra > 2*flight || extra != len(again) {
-		t.Errorf("%d ids were called again, %d calls; at most %d were in hand", len(again), extra, 2*flight)
+	if extra == 0 || extra > inHand || extra != len(again) {
+		t.Errorf("%d ids were called again, %d calls; at most %d were in hand", len(again), extra, inHand)
 	}
 	emptyQueues(t, dir)
 }
@@ -105,7 +105,7 @@ func twoRuns(t *testing.T, dir string, p *provider, n, m int) (host, guest *chil
 // A run that owns the broker leaves when it is done; the other goes on without a loss.
 func TestTwoRuns(t *testing.T) {
 	t.Parallel()
-	const first, second = 1_000, 2_000
+	const first, second = 500, 3_000
 	dir := t.TempDir()
 	p := simulate(t, "latency=100ms")
 	host, guest, files := twoRuns(t, dir, p, first, second)
@@ -140,11 +140,17 @@ func TestHostKilled(t *testing.T) {
 	last.must(exitOK)
 	whole(t, answersOf(files[0]), first)
 	whole(t, answersOf(files[1]), second)
-	_, extra := p.more()
+	again, extra := p.more()
+	batches := map[string]int{}
+	for id := range again {
+		batch, _, _ := cutLast(id, "/")
+		batches[batch]++
+	}
 	told := madeTwice(t, last) + madeTwice(t, guest)
-	t.Logf("%d calls made twice, summaries say %d", extra, told)
-	if extra > 2*flight || told < extra {
-		t.Errorf("%d calls were made twice, at most %d were under way; the summaries say %d", extra, 2*flight, told)
+	t.Logf("%d calls made twice, by batch %v, %d after an answer that was not stored; summaries say %d of the first, %d of the guest",
+		extra, batches, p.stats().Doubled, madeTwice(t, last), madeTwice(t, guest))
+	if extra > 2*inHand || told < extra {
+		t.Errorf("%d calls were made twice, at most %d jobs were in hand; the summaries say %d", extra, 2*inHand, told)
 	}
 	emptyQueues(t, dir)
 }

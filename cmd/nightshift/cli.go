@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"strings"
+	"time"
 
 	"github.com/rs/zerolog"
 	"github.com/spf13/cobra"
@@ -26,6 +27,7 @@ const (
 type app struct {
 	stdin          io.Reader
 	stdout, stderr io.Writer
+	started        time.Time
 	flags          flags
 	config         *config
 	log            zerolog.Logger
@@ -56,7 +58,7 @@ type usageError struct{ error }
 func (u usageError) Unwrap() error { return u.error }
 
 func execute(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
-	a := &app{stdin: stdin, stdout: stdout, stderr: &screen{out: stderr}}
+	a := &app{started: time.Now(), stdin: stdin, stdout: stdout, stderr: &screen{out: stderr}}
 	root := a.root()
 	root.SetArgs(args)
 	root.SetIn(stdin)
@@ -67,11 +69,10 @@ func execute(ctx context.Context, args []string, stdin io.Reader, stdout, stderr
 
 // exit turns an error into its one line and its code.
 func (a *app) exit(err error) int {
-	var code exitCode
 	if err == nil {
 		return exitOK
 	}
-	if errors.As(err, &code) {
+	if code, ok := errors.AsType[exitCode](err); ok {
 		return int(code)
 	}
 	printf(a.stderr, "nightshift: %s\n", oneLine(err.Error()))
@@ -79,8 +80,7 @@ func (a *app) exit(err error) int {
 	if errors.As(err, &h) && h.Hint() != "" {
 		printf(a.stderr, "hint: %s\n", h.Hint())
 	}
-	var usage usageError
-	if errors.As(err, &usage) {
+	if _, ok := errors.AsType[usageError](err); ok {
 		return exitUsage
 	}
 	return exitError

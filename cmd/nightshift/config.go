@@ -68,7 +68,7 @@ func loadConfig(path string) (*config, error) {
 	if optional {
 		path = defaultConfigFile
 	}
-	text, err := os.ReadFile(path) //nolint:gosec // the user names the file
+	text, err := os.ReadFile(path)
 	if optional && errors.Is(err, fs.ErrNotExist) {
 		return &config{}, nil
 	}

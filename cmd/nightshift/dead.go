@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 	"time"
 
@@ -90,7 +91,7 @@ func statusText(status int) string {
 	if status == 0 {
 		return "-"
 	}
-	return fmt.Sprint(status)
+	return strconv.Itoa(status)
 }
 
 func (a *app) deadShow(ctx context.Context, id string, reveal bool) (err error) {
@@ -143,7 +144,7 @@ func (a *app) printLetter(l *consumer.DeadLetter) {
 	field("job", l.Batch+"/"+l.Key)
 	field("custom_id", l.CustomID)
 	field("queue", l.Queue)
-	field("line", fmt.Sprint(l.Line))
+	field("line", strconv.Itoa(l.Line))
 	field("class", string(l.Class))
 	field("to mend", l.Owner+": "+l.Remedy)
 	field("status", statusText(l.Status))
@@ -154,9 +155,9 @@ func (a *app) printLetter(l *consumer.DeadLetter) {
 	field("published", l.Published.Local().Format(time.DateTime))
 	field("first", l.First.Local().Format(time.DateTime))
 	field("last", l.Last.Local().Format(time.DateTime))
-	field("deliveries", fmt.Sprint(l.Deliveries))
-	field("waits", fmt.Sprint(l.Waits))
-	field("crashes", fmt.Sprint(l.Crashes))
+	field("deliveries", strconv.FormatUint(l.Deliveries, 10))
+	field("waits", strconv.Itoa(l.Waits))
+	field("crashes", strconv.Itoa(l.Crashes))
 	field("worker", l.Worker)
 	for i, at := range l.Attempts {
 		field(fmt.Sprintf("attempt %d", i+1), attemptLine(at))

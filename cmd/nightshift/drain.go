@@ -127,7 +127,7 @@ func (r *runState) submitAndWork(ctx context.Context, id, queue string) (*policy
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	submitted := make(chan error, 1)
-	show := newProgress(r.app, r.jobs())
+	show := newProgress(r.app, r.jobs(), r.consumer.Stats)
 	defer show.close()
 	go func() {
 		s := r.submission(id, queue)
@@ -183,7 +183,7 @@ func (r *runState) watch(ctx context.Context, id string, show *progress, submitt
 	for {
 		select {
 		case <-ctx.Done():
-			return nil, nil
+			return nil, nil //nolint:nilnil // neither a hold nor an error: it was interrupted
 		case err := <-worked:
 			worked <- nil
 			return nil, firstOf(err, errors.New("the worker ended early"))
@@ -204,7 +204,7 @@ func (r *runState) watch(ctx context.Context, id string, show *progress, submitt
 		case err == nil:
 			good = time.Now()
 		case ctx.Err() != nil:
-			return nil, nil
+			return nil, nil //nolint:nilnil // neither a hold nor an error: it was interrupted
 		case time.Since(good) > brokerPatience:
 			return nil, err
 		default: // the broker may be on its way to another process
@@ -213,7 +213,7 @@ func (r *runState) watch(ctx context.Context, id string, show *progress, submitt
 		stats := r.consumer.Stats()
 		show.counts(c, stats)
 		if over {
-			return nil, nil
+			return nil, nil //nolint:nilnil // neither a hold nor an error: it was interrupted
 		}
 		if hold := r.impatient(stats); hold != nil {
 			show.tell(hold)

@@ -199,10 +199,14 @@ func (r *runState) keysInOrder(ctx context.Context, yield func(string) bool) err
 		if err != nil {
 			return err
 		}
+		key := e.Job.Key
+		if e.Err != nil {
+			key = fmt.Sprintf("l%d", e.Line) // as producer.Decode names it
+		}
 		if e.Err != nil && !r.flags.skipInvalid {
 			continue
 		}
-		if !yield(e.Job.Key) {
+		if !yield(key) {
 			return nil
 		}
 	}

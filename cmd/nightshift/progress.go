@@ -32,7 +32,7 @@ type progress struct {
 	stopping bool
 	ended    int
 	dead     int
-	stats    consumer.Stats
+	live     func() consumer.Stats
 	rate     float64 // endings a second, smoothed
 	started  time.Time
 	looked   time.Time
@@ -40,8 +40,8 @@ type progress struct {
 	told     time.Time // the beginning of the hold that was shown
 }
 
-func newProgress(a *app, total int) *progress {
-	p := &progress{app: a, total: total, started: time.Now(), logged: time.Now()}
+func newProgress(a *app, total int, live func() consumer.Stats) *progress {
+	p := &progress{app: a, total: total, live: live, started: time.Now(), logged: time.Now()}
 	s, ok := a.stderr.(*screen)
 	if !ok || !isTerminal(s) {
 		return p
@@ -68,7 +68,7 @@ func (p *progress) counts(c consumer.Counts, s consumer.Stats) {
 			p.rate += (float64(c.Ended()-p.ended)/dt - p.rate) * min(dt/5, 1)
 		}
 	}
-	p.looked, p.ended, p.dead, p.stats = now, c.Ended(), c.Dead, s
+	p.looked, p.ended, p.dead = now, c.Ended(), c.Dead
 	total, due := p.total, now.Sub(p.logged) >= reportEvery
 	if due {
 		p.logged = now
@@ -122,15 +122,16 @@ func (p *progress) stop() {
 func (p *progress) line() string {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	stats := p.live()
 	parts := []string{fmt.Sprintf("%s/%s", thousands(p.ended), thousands(p.total))}
 	if p.dead > 0 {
 		parts = append(parts, thousands(p.dead)+" dead")
 	}
-	if why := p.waiting(); why != "" {
+	if why := p.waiting(stats); why != "" {
 		return strings.Join(append(parts, why), " · ")
 	}
 	flight, left := 0, p.total-p.ended
-	for _, s := range p.stats.Providers {
+	for _, s := range stats.Providers {
 		flight += s.InFlight
 	}
 	// Slots are taken before jobs are pulled: no more calls than jobs.
@@ -146,8 +147,8 @@ func (p *progress) line() string {
 }
 
 // waiting says what stands in the way, if anything does.
-func (p *progress) waiting() string {
-	for _, s := range p.stats.Providers {
+func (p *progress) waiting(stats consumer.Stats) string {
+	for _, s := range stats.Providers {
 		wait := time.Until(s.Until)
 		switch {
 		case p.stopping:
@@ -220,4 +221,5 @@ func shortDuration(d time.Duration) string {
 	return fmt.Sprintf("%dd%dh", int(d.Hours())/24, int(d.Hours())%24)
 }
 
-func printf(w io.Writer, format string, args ...any) { fmt.Fprintf(w, format, args...) }
+// printf writes words; who cannot be told of an error has no use for another.
+func printf(w io.Writer, format string, args ...any) { _, _ = fmt.Fprintf(w, format, args...) }

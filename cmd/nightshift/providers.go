@@ -67,7 +67,7 @@ func (a *app) baseProvider(queue string) (named, error) {
 	case name == simName:
 		return named{simName, providerConfig{Kind: simName}}, nil
 	case name != "" && name != openAIName:
-		known := append(configured, simName)
+		known := slices.Compact(slices.Sorted(slices.Values(append(configured, openAIName, simName))))
 		return named{}, usageError{hint(fmt.Errorf("no provider %q", name), "known are: %s", strings.Join(known, ", "))}
 	}
 	return a.openAIFromEnvironment()
@@ -87,10 +87,10 @@ func (a *app) openAIFromEnvironment() (named, error) {
 	return named{openAIName, p}, nil
 }
 
-// build makes the provider; close ends what it started.
-func (n named) build(ctx context.Context) (p consumer.Provider, close func(), err error) {
+// build makes the provider; stop ends what it started.
+func (n named) build(ctx context.Context) (p consumer.Provider, stop func(), err error) {
 	c := openai.Config{BaseURL: n.BaseURL, Model: n.Model, MaxInFlight: firstOf(n.MaxInFlight, 64)}
-	stop := func() {}
+	stop = func() {}
 	if n.Kind == simName {
 		if c.BaseURL, stop, err = startSim(ctx, n.Sim); err != nil {
 			return nil, nil, err
@@ -115,11 +115,11 @@ func (n named) key() (func() string, error) {
 		if err != nil {
 			return nil, err
 		}
-		if _, err := os.ReadFile(path); err != nil { //nolint:gosec // the user names the file
+		if _, err := os.ReadFile(path); err != nil {
 			return nil, fmt.Errorf("provider %s: read api_key_file: %w", n.name, err)
 		}
 		return func() string {
-			b, _ := os.ReadFile(path) //nolint:gosec // unreadable is as good as empty: the provider says 401
+			b, _ := os.ReadFile(path)
 			return strings.TrimSpace(string(b))
 		}, nil
 	case n.APIKeyEnv != "":
@@ -144,7 +144,7 @@ func (n named) account(p consumer.Provider) consumer.Account {
 func startSim(ctx context.Context, spec string) (baseURL string, stop func(), err error) {
 	c, err := sim.Parse(spec)
 	if err != nil {
-		return "", nil, usageError{fmt.Errorf("simulated provider: %w", err)}
+		return "", nil, specError("--sim", err)
 	}
 	var lc net.ListenConfig
 	l, err := lc.Listen(ctx, "tcp", "127.0.0.1:0")

@@ -89,7 +89,7 @@ func (a *app) run(ctx context.Context, path string) (err error) {
 	if r.session, err = a.open(ctx); err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, r.session.close()) }()
+	defer func() { err = errors.Join(err, r.close()) }()
 	held, err := r.drain(ctx)
 	if err != nil {
 		return err

@@ -40,7 +40,7 @@ func isTerminal(w io.Writer) bool {
 		w = s.out
 	}
 	f, ok := w.(*os.File)
-	return ok && term.IsTerminal(int(f.Fd())) //nolint:gosec // a file descriptor fits
+	return ok && term.IsTerminal(int(f.Fd()))
 }
 
 // columns is the width that text is folded to: terminals are wider, but eyes are not.

@@ -61,9 +61,8 @@ func TestScript(t *testing.T) {
 // perhaps a hint.
 func exitsCmd(ts *testscript.TestScript, _ bool, args []string) {
 	err := ts.Exec(args[1], args[2:]...)
-	var exit *exec.ExitError
 	code := 0
-	if errors.As(err, &exit) {
+	if exit, ok := errors.AsType[*exec.ExitError](err); ok {
 		code = exit.ExitCode()
 	} else if err != nil {
 		ts.Fatalf("%v", err)
@@ -224,7 +223,7 @@ func quirk(w http.ResponseWriter, prompt, reply string) {
 			return
 		}
 		defer conn.Close()
-		fmt.Fprintf(conn, "HTTP/1.1 200 fine\r\ncontent-type: text/plain; charset=latin1\r\nx-request-id: low\r\n"+
+		_, _ = fmt.Fprintf(conn, "HTTP/1.1 200 fine\r\ncontent-type: text/plain; charset=latin1\r\nx-request-id: low\r\n"+
 			"content-length: %d\r\nconnection: close\r\n\r\n%s", len(reply), reply)
 	case strings.Contains(prompt, "until close"):
 		conn, _, err := http.NewResponseController(w).Hijack()
@@ -232,7 +231,7 @@ func quirk(w http.ResponseWriter, prompt, reply string) {
 			return
 		}
 		defer conn.Close()
-		fmt.Fprintf(conn, "HTTP/1.0 200 OK\r\n\r\n%s", reply)
+		_, _ = fmt.Fprintf(conn, "HTTP/1.0 200 OK\r\n\r\n%s", reply)
 	default:
 		_, _ = io.WriteString(w, reply)
 	}

@@ -32,7 +32,7 @@ func (a *app) open(ctx context.Context) (*session, error) {
 	}
 	s, err := a.openSession(ctx, b)
 	if err == nil && b.Dir() != "" && !b.Owner() {
-		s.standIn = standBy(ctx, b, a.brokerConfig(b.Dir()))
+		s.standIn = a.standBy(ctx, b, a.brokerConfig(b.Dir()))
 	}
 	return s, err
 }
@@ -82,7 +82,7 @@ func (a *app) openSession(ctx context.Context, b *broker.Broker) (*session, erro
 		s.store, err = consumer.OpenStore(ctx, s.js, s.replicas)
 	}
 	if err == nil && b.Owner() {
-		err = s.store.TakeOver(ctx)
+		err = s.store.TakeOver(ctx, a.alive)
 	}
 	if err != nil {
 		return nil, errors.Join(err, b.Close())

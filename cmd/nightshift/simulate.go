@@ -36,7 +36,7 @@ func (a *app) simulateCommand() *cobra.Command {
 func (a *app) simulate(ctx context.Context, listen, spec string) error {
 	c, err := sim.Parse(spec)
 	if err != nil {
-		return usageError{fmt.Errorf("simulate: %w", err)}
+		return specError("simulate", err)
 	}
 	if host, _, err := net.SplitHostPort(listen); err != nil || !isLoopback(host) {
 		return usageError{hint(fmt.Errorf("--listen %q", listen), "use a loopback address such as 127.0.0.1:8099")}
@@ -54,6 +54,15 @@ func (a *app) simulate(ctx context.Context, listen, spec string) error {
 		return fmt.Errorf("simulate: %w", err)
 	}
 	return nil
+}
+
+// specError says what is wrong with a spec of the simulated provider, the keys as a hint.
+func specError(where string, err error) error {
+	text, keys, _ := strings.Cut(strings.TrimPrefix(err.Error(), "sim spec: "), "; valid keys: ")
+	if keys == "" {
+		return usageError{fmt.Errorf("%s: %s", where, text)}
+	}
+	return usageError{hint(fmt.Errorf("%s: %s", where, text), "use %s", keys)}
 }
 
 func isLoopback(host string) bool {

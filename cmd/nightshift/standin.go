@@ -2,10 +2,15 @@ package main
 
 import (
 	"context"
+	"os"
 	"sync"
+	"syscall"
+	"time"
 
 	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
 
+	"nightshift/consumer"
 	"nightshift/deploy/broker"
 )
 
@@ -13,15 +18,16 @@ import (
 // its guests starts it again on the same store, and the connections of the others find it.
 type standIn struct {
 	mu     sync.Mutex
+	app    *app
 	owned  *broker.Broker
 	cancel context.CancelFunc
 	done   chan struct{}
 }
 
 // standBy watches the connection of a guest until close is called.
-func standBy(ctx context.Context, guest *broker.Broker, c broker.Config) *standIn {
+func (a *app) standBy(ctx context.Context, guest *broker.Broker, c broker.Config) *standIn {
 	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
-	s := &standIn{cancel: cancel, done: make(chan struct{})}
+	s := &standIn{app: a, cancel: cancel, done: make(chan struct{})}
 	lost := guest.Conn().StatusChanged(nats.RECONNECTING)
 	go func() {
 		defer close(s.done)
@@ -52,6 +58,9 @@ func (s *standIn) take(ctx context.Context, c broker.Config) {
 		}
 	default:
 		c.Log.Info().Str("broker", b.URL()).Msg("the process that ran the broker left, it runs here now")
+		if err := s.app.takeOver(ctx, b); err != nil {
+			c.Log.Warn().Err(err).Msg("what it had in hand waits for its leases")
+		}
 		s.mu.Lock()
 		s.owned = b
 		s.mu.Unlock()
@@ -72,4 +81,34 @@ func (s *standIn) close() error {
 		return nil
 	}
 	return s.owned.Close()
+}
+
+// takeOver frees what died with the process that ran the broker before.
+func (a *app) takeOver(ctx context.Context, b *broker.Broker) error {
+	js, err := jetstream.New(b.Conn())
+	if err != nil {
+		return err
+	}
+	store, err := consumer.OpenStore(ctx, js, 1)
+	if err != nil {
+		return err
+	}
+	return store.TakeOver(ctx, a.alive)
+}
+
+// beatLost is how long a worker that lives may have been unable to say so: as long as its
+// broker was away.
+const beatLost = time.Minute
+
+// alive says whether a worker of this machine's store still runs. In a container a new process
+// may have the number of the one before.
+func (a *app) alive(w consumer.Worker) bool {
+	if time.Since(w.Beat) > beatLost {
+		return false
+	}
+	if w.PID == os.Getpid() {
+		return w.Started.After(a.started)
+	}
+	p, err := os.FindProcess(w.PID)
+	return err == nil && p.Signal(syscall.Signal(0)) == nil
 }

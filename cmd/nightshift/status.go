@@ -1,9 +1,7 @@
 package main
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
@@ -124,24 +122,6 @@ func (a *app) guest(ctx context.Context) (*session, error) {
 	return a.openSession(ctx, b)
 }
 
-func (a *app) printStatus(r *statusReport) error {
-	if a.flags.json {
-		if err := json.NewEncoder(a.stdout).Encode(r); err != nil {
-			return fmt.Errorf("write standard output: %w", err)
-		}
-		return nil
-	}
-	var text bytes.Buffer
-	if a.flags.watch && isTerminal(a.stdout) {
-		text.WriteString("\x1b[H\x1b[2J")
-	}
-	r.print(&text)
-	if _, err := a.stdout.Write(text.Bytes()); err != nil {
-		return fmt.Errorf("write standard output: %w", err)
-	}
-	return nil
-}
-
 // report gathers the state of everything, or of one batch and its queue.
 func (s *session) report(ctx context.Context, batch string) (*statusReport, error) {
 	batches, err := s.batches(ctx, batch)
@@ -242,7 +222,7 @@ func (a *app) completeBatches(cmd *cobra.Command, args []string, _ string) ([]st
 	batches, err := s.batches(ctx, "")
 	var ids []string
 	for _, b := range batches {
-		ids = append(ids, fmt.Sprintf("%s\t%s, %d jobs", b.ID, b.File, b.Total))
+		ids = append(ids, fmt.Sprintf("%s\t%s, %s", b.ID, b.File, plural(b.Total, "job")))
 	}
 	if err != nil {
 		return nil, cobra.ShellCompDirectiveNoFileComp

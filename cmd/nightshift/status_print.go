@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"encoding/json"
 	"fmt"
 	"io"
 	"slices"
@@ -11,6 +12,24 @@ import (
 
 	"nightshift/consumer"
 )
+
+func (a *app) printStatus(r *statusReport) error {
+	if a.flags.json {
+		if err := json.NewEncoder(a.stdout).Encode(r); err != nil {
+			return fmt.Errorf("write standard output: %w", err)
+		}
+		return nil
+	}
+	var text bytes.Buffer
+	if a.flags.watch && isTerminal(a.stdout) {
+		text.WriteString("\x1b[H\x1b[2J")
+	}
+	r.print(&text)
+	if _, err := a.stdout.Write(text.Bytes()); err != nil {
+		return fmt.Errorf("write standard output: %w", err)
+	}
+	return nil
+}
 
 func (r *statusReport) print(w io.Writer) {
 	if len(r.Queues)+len(r.Batches)+len(r.Providers) == 0 {

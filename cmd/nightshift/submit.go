@@ -71,7 +71,7 @@ func (a *app) submit(ctx context.Context, path string) (err error) {
 		return hint(fmt.Errorf("%w; %s of %s jobs are on the queue", err, thousands(b.Published), thousands(b.Total)),
 			"run the same command again to go on")
 	}
-	printf(a.stderr, "%s jobs on queue %s\n", thousands(b.Total), b.Queue)
+	printf(a.stderr, "%s on queue %s\n", plural(b.Total, "job"), b.Queue)
 	printf(a.stdout, "%s\n", b.ID)
 	return nil
 }
