@@ -116,8 +116,8 @@ func (c *committer) store(batch []commit) {
 		return
 	}
 	err := c.together(batch)
-	var refused *jetstream.APIError
-	if errors.As(err, &refused) { // one of them has an ending: it must not keep the others
+	// One of them has an ending or is larger than the broker takes: it must not keep the others.
+	if _, refused := errors.AsType[*jetstream.APIError](err); refused || errors.Is(err, nats.ErrMaxPayload) {
 		c.each(batch)
 		return
 	}

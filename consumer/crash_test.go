@@ -63,7 +63,7 @@ func TestSuccessorTakesOver(t *testing.T) {
 	if err := first.wait(t); !errors.Is(err, nats.ErrConnectionClosed) {
 		t.Errorf("Run: %v", err)
 	}
-	w.Set(healthy)
+	w.Set(healthy())
 	within(t, soon, "the second", func() {
 		w.takeOver(t)
 		w.start(t)

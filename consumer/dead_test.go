@@ -57,7 +57,9 @@ func reason(t *testing.T, s *nats.Subscription) policy.Class {
 	t.Helper()
 	m, err := s.NextMsg(patience)
 	check(t, err)
-	var advisory struct{ Reason policy.Class }
+	var advisory struct {
+		Reason policy.Class `json:"reason"`
+	}
 	check(t, json.Unmarshal(m.Data, &advisory))
 	return advisory.Reason
 }
@@ -123,9 +125,11 @@ func TestDeadLetterOfTheProvidersWords(t *testing.T) {
 		Response struct {
 			Status int `json:"status_code"`
 			Body   struct {
-				Error struct{ Code, Message string }
-			}
-		}
+				Error struct {
+					Message string `json:"message"`
+				} `json:"error"`
+			} `json:"body"`
+		} `json:"response"`
 	}
 	check(t, json.Unmarshal(l.ErrorLine(), &out))
 	if out.CustomID != "a job" || out.Response.Status != 400 || out.Response.Body.Error.Message != l.Message {
@@ -153,7 +157,7 @@ func TestAnswerTooLargeForTheBroker(t *testing.T) {
 	})
 	w.put(t, "b", line("big", "x"))
 	w.putMany(t, "b", 20, "x")
-	run := w.start(t, func(c *consumer.Config) { c.Accounts[0].Provider = big })
+	run := w.start(t, func(c *consumer.Config) { c.Accounts[0].Provider, c.SyncAlways = big, true })
 	l := w.letter(t, "b", "big")
 	w.drained(t)
 	if l.Class != policy.TooLarge || l.Status != 200 {

@@ -90,6 +90,10 @@ func (c *Consumer) decline(ctx context.Context, q *queue, m jetstream.Msg) {
 	outcome, fault := c.needless(ctx, d)
 	if outcome == proceed {
 		outcome = returned
+		if s := q.guard.State(); s.Hold == nil && s.Until.After(time.Now()) {
+			// Until then no worker has a slot.
+			outcome, d.history.Until = early, s.Until
+		}
 	}
 	c.settle(d, outcome, fault, nil, policy.Decision{})
 }
@@ -118,9 +122,6 @@ func (c *Consumer) needless(ctx context.Context, d *delivery) (outcome, *policy.
 		if o, f := c.recall(ctx, d); o != proceed {
 			return o, f
 		}
-	}
-	if s := d.queue.guard.State(); s.Hold == nil && s.Until.After(d.history.Until) {
-		d.history.Until = s.Until // the gate was shut while the job was on its way here
 	}
 	now := time.Now()
 	switch {
@@ -165,19 +166,17 @@ const recallTries = 20
 
 func (c *Consumer) look(ctx context.Context, d *delivery) (outcome, *policy.Fault, error) {
 	e, err := c.store.Ending(ctx, d.job.Batch, d.job.Key)
+	open := errors.Is(err, ErrNoEnding)
 	switch {
 	case err == nil && !e.Dead:
 		return ended, nil, nil
-	case err != nil && !errors.Is(err, ErrNoEnding):
+	case err != nil && !open:
 		return proceed, nil, err
 	}
-	var lost error
-	if d.history, lost = c.store.History(ctx, d.job.Batch, d.job.Key); lost != nil {
-		return proceed, nil, lost
-	}
+	d.history, err = c.store.History(ctx, d.job.Batch, d.job.Key)
 	d.crashes = max(d.history.Crashes(d.meta.NumDelivered, d.resets), 0)
-	if err != nil {
-		return proceed, nil, nil
+	if err != nil || open {
+		return proceed, nil, err
 	}
 	there, err := c.store.hasDead(ctx, d.job.Batch, e)
 	if err != nil || there {

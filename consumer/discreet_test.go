@@ -46,17 +46,17 @@ func gossip(out http.ResponseWriter, r *http.Request) {
 	switch {
 	case id == "b/half":
 		out.Header().Set("Content-Length", "1000")
-		fmt.Fprint(out, secretAnswer)
+		_, _ = fmt.Fprint(out, secretAnswer)
 		panic(http.ErrAbortHandler)
 	case id == "b/garbage":
-		fmt.Fprint(out, secretAnswer, " is no JSON")
+		_, _ = fmt.Fprint(out, secretAnswer, " is no JSON")
 		return
 	case status == 0:
-		fmt.Fprintf(out, `{"choices":[{"message":{"content":%q}}]}`, secretAnswer)
+		_, _ = fmt.Fprintf(out, `{"choices":[{"message":{"content":%q}}]}`, secretAnswer)
 		return
 	}
 	out.WriteHeader(status)
-	fmt.Fprintf(out, `{"error":{"message":"%s: %s: key %s","code":"%s %s","type":"some_type"}}`,
+	_, _ = fmt.Fprintf(out, `{"error":{"message":"%s: %s: key %s","code":"%s %s","type":"some_type"}}`,
 		secretWords, secretPrompt, r.Header.Get("Authorization"), secretWords, secretPrompt)
 }
 

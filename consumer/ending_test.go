@@ -2,6 +2,7 @@ package consumer_test
 
 import (
 	"fmt"
+	"strconv"
 	"testing"
 	"time"
 
@@ -125,6 +126,16 @@ func TestEndedJobIsNotCalled(t *testing.T) {
 // Many at once, some of which have ended: only those are refused.
 func TestCommitsTogetherWithEnded(t *testing.T) {
 	t.Parallel()
+	for _, atomic := range []bool{false, true} {
+		t.Run(strconv.FormatBool(atomic), func(t *testing.T) {
+			t.Parallel()
+			commitTogether(t, atomic)
+		})
+	}
+}
+
+func commitTogether(t *testing.T, atomic bool) {
+	t.Helper()
 	w := newWorld(t, "latency=100ms")
 	const n, before = 600, 37
 	w.putMany(t, "b", n, "x")
@@ -133,6 +144,7 @@ func TestCommitsTogetherWithEnded(t *testing.T) {
 	}
 	run := w.start(t, func(c *consumer.Config) {
 		c.Accounts[0].Guard.MaxInFlight, c.Accounts[0].Guard.Start = 300, 300
+		c.SyncAlways = atomic
 	})
 	w.drained(t)
 	eventually(t, "all are counted", func() bool { s := run.Stats(); return s.Answered+s.Doubled == n })

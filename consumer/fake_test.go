@@ -16,7 +16,7 @@ import (
 func answering(t *testing.T, text func(id string) string) consumer.Provider {
 	t.Helper()
 	return serving(t, func(out http.ResponseWriter, r *http.Request) {
-		fmt.Fprint(out, text(r.Header.Get("X-Client-Request-Id")))
+		_, _ = fmt.Fprint(out, text(r.Header.Get("X-Client-Request-Id")))
 	})
 }
 
@@ -37,4 +37,4 @@ func filler(n int) string {
 
 const secretKey = "sk-planted-KEY-marker-0123456789"
 
-var healthy = sim.Config{}
+func healthy() sim.Config { return sim.Config{} }

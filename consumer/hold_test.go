@@ -64,7 +64,7 @@ func TestAccountFaultHolds(t *testing.T) {
 			if s := w.Stats(); s.Calls > 8 {
 				t.Errorf("%d calls", s.Calls)
 			}
-			w.Set(healthy)
+			w.Set(healthy())
 			check(t, w.store.Release(t.Context(), "acme"))
 			w.ended(t, "b", kept-8) // the jobs that were called wait for their time
 			left := w.jobs(t)
@@ -89,7 +89,7 @@ func TestProbeEndsTheHold(t *testing.T) {
 	if n := w.Stats().Calls; n > 8+h.Probes+1 {
 		t.Errorf("%d calls for %d probes", n, h.Probes)
 	}
-	w.Set(healthy)
+	w.Set(healthy())
 	w.healed(t)
 	w.ended(t, "b", kept-8-h.Probes-2)
 	if got := w.counts(t, "b"); got.Dead != 0 {

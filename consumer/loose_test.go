@@ -26,8 +26,10 @@ func TestBareBodyIsAnswered(t *testing.T) {
 			CustomID string `json:"custom_id"`
 			Response struct {
 				Status int `json:"status_code"`
-				Body   struct{ Object string }
-			}
+				Body   struct {
+					Object string `json:"object"`
+				} `json:"body"`
+			} `json:"response"`
 		}
 		if err := json.Unmarshal(e.Line, &got); err != nil || e.Dead {
 			t.Fatalf("ending %+v: %v", e, err)

@@ -101,7 +101,7 @@ func (c *Consumer) start(ctx, calls context.Context, q *queue, m jetstream.Msg) 
 // been removed.
 func (c *Consumer) pullError(ctx context.Context, q *queue, err error) error {
 	if err == nil || ctx.Err() != nil || errors.Is(err, nats.ErrTimeout) {
-		return nil
+		return nil //nolint:nilerr // it passes by itself
 	}
 	if errors.Is(err, nats.ErrConnectionClosed) {
 		return err

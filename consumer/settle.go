@@ -58,8 +58,8 @@ func (c *Consumer) settle(d *delivery, o outcome, f *policy.Fault, r *policy.Res
 		err = c.handBack(ctx, d, r, 0)
 	case proceed:
 	}
-	if err == nil {
-		c.stats.settled(o, d.class)
+	if err == nil && (o == later || o == early) {
+		c.stats.later.Add(1)
 	}
 	c.log(d, o, f, err)
 }
@@ -88,6 +88,7 @@ func (c *Consumer) storeAnswer(ctx context.Context, d *delivery, r *policy.Resul
 	case err != nil:
 		return answered, err
 	}
+	c.stats.answered.Add(1)
 	c.stats.tokens(meta.InputTokens, meta.OutputTokens)
 	c.forget(ctx, d)
 	return answered, c.ack(ctx, d)

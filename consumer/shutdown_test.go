@@ -46,7 +46,7 @@ func TestShutdownHandsBack(t *testing.T) {
 		run.stop()
 		within(t, soon, "shutdown", func() { check(t, run.wait(t)) })
 	}
-	w.Set(healthy)
+	w.Set(healthy())
 	within(t, soon, "the next", func() {
 		w.start(t, edit)
 		w.ending(t, "b", "j")
@@ -67,7 +67,7 @@ func TestShutdownDuringAProbe(t *testing.T) {
 	})
 	w.hold(t)
 	eventually(t, "nobody calls", func() bool { return w.Stats().InFlight == 0 })
-	c := healthy
+	c := healthy()
 	c.Hangs = 1
 	w.Set(c)
 	eventually(t, "a probe", func() bool { return w.Stats().InFlight == 1 })

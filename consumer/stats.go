@@ -1,6 +1,7 @@
 package consumer
 
 import (
+	"maps"
 	"sync"
 	"sync/atomic"
 
@@ -28,21 +29,14 @@ type Stats struct {
 	Providers map[string]policy.State
 }
 
-func (s *stats) settled(o outcome, class policy.Class) {
-	switch o {
-	case answered:
-		s.answered.Add(1)
-	case later, early:
-		s.later.Add(1)
-	case dead:
-		s.mu.Lock()
-		defer s.mu.Unlock()
-		if s.dead == nil {
-			s.dead = map[policy.Class]int64{}
-		}
-		s.dead[class]++
-	case proceed, ended, returned:
+// died counts a dead letter once, by the worker whose marker is its ending.
+func (s *stats) died(class policy.Class) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.dead == nil {
+		s.dead = map[policy.Class]int64{}
 	}
+	s.dead[class]++
 }
 
 func (s *stats) tokens(in, out int) {
@@ -58,9 +52,7 @@ func (c *Consumer) Stats() Stats {
 		Dead: map[policy.Class]int64{}, Providers: map[string]policy.State{},
 	}
 	c.stats.mu.Lock()
-	for class, n := range c.stats.dead {
-		s.Dead[class] = n
-	}
+	maps.Copy(s.Dead, c.stats.dead)
 	c.stats.mu.Unlock()
 	for name, g := range c.guards {
 		s.Providers[name] = g.State()

@@ -119,7 +119,7 @@ func (c Class) Owner() string {
 
 // Remedy tells who must do what, in one sentence; "" for a class that is none of Classes.
 func (c Class) Remedy() string {
-	switch c { //nolint:exhaustive // accountRemedy names the others
+	switch c { // accountRemedy names the others
 	case Malformed:
 		return "Correct the message so that it decodes, then replay it."
 	case BadRequest:
@@ -154,7 +154,7 @@ func (c Class) Remedy() string {
 }
 
 func (c Class) accountRemedy() string {
-	switch c { //nolint:exhaustive // Remedy names the others
+	switch c { // Remedy names the others
 	case Auth:
 		return "Set a valid key for the provider, then resume it."
 	case Permission:

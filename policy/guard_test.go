@@ -2,7 +2,6 @@ package policy_test
 
 import (
 	"context"
-	"io"
 	"net/textproto"
 	"strconv"
 	"sync"
@@ -15,6 +14,7 @@ import (
 
 // Replies, by what they make a guard do.
 func answer() policy.Reply { return policy.Reply{Status: 200, Body: []byte(`{"choices":[{}]}`)} }
+
 func status(n int) policy.Reply {
 	return policy.Reply{Status: n, Header: textproto.MIMEHeader{}}
 }
@@ -72,14 +72,9 @@ func took(t *testing.T, g *policy.Guard) time.Duration {
 	return time.Since(start)
 }
 
-func bubble(t *testing.T, f func(t *testing.T)) {
-	t.Helper()
-	t.Parallel()
-	synctest.Test(t, f)
-}
-
 func TestRetryAfterShutsTakeForAll(t *testing.T) {
-	bubble(t, func(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
 		var told time.Time
 		g := policy.NewGuard(policy.GuardConfig{OnGate: func(until time.Time) { told = until }})
 		pulled := g.TryTake(3) // their jobs are on their way when the gate is shut
@@ -106,7 +101,8 @@ func TestRetryAfterShutsTakeForAll(t *testing.T) {
 
 // A gate that is shut for a moment does not send the jobs in hand through the queue.
 func TestShortGateIsWaitedFor(t *testing.T) {
-	bubble(t, func(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
 		g := policy.NewGuard(policy.GuardConfig{})
 		g.TryTake(1)
 		do(t, g, "a", 5, retryAfter(429, 2))
@@ -121,7 +117,8 @@ func TestShortGateIsWaitedFor(t *testing.T) {
 
 // A gate that was shut between two tries in place holds for the second.
 func TestGateEndsTriesInPlace(t *testing.T) {
-	bubble(t, func(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
 		g := policy.NewGuard(policy.GuardConfig{})
 		time.AfterFunc(100*time.Millisecond, func() { g.Shut(time.Now().Add(time.Second)) })
 		r := do(t, g, "a", 5, status(500))
@@ -153,7 +150,8 @@ func TestTriesInPlace(t *testing.T) {
 		{"transient, then a rate limit", 3, 5, []policy.Reply{status(500), status(429)}, 2, 2, 429},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			bubble(t, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
 				g := policy.NewGuard(policy.GuardConfig{Tries: c.tries})
 				r := do(t, g, "a", c.allowed, c.replies...)
 				if r.Calls != c.calls || len(r.Attempts) != c.attempts || (r.Fault == nil) != (c.end == 0) {
@@ -170,7 +168,8 @@ func TestTriesInPlace(t *testing.T) {
 
 // Retries in place are a fifth of the calls, or three; the others' faults are told as they were.
 func TestRetryBudget(t *testing.T) {
-	bubble(t, func(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
 		g := policy.NewGuard(policy.GuardConfig{MaxInFlight: 18, Start: 18}) // too few for the breaker
 		var all sync.WaitGroup
 		var mu sync.Mutex
@@ -197,190 +196,29 @@ func TestRetryBudget(t *testing.T) {
 	})
 }
 
-// hang waits for its context, as a transport does, and says so in its own words.
-func hang(ctx context.Context) policy.Reply {
-	<-ctx.Done()
-	return policy.Reply{Status: 200, Body: []byte(`{"choices":[{"mess`), Err: io.ErrUnexpectedEOF}
-}
-
-func TestTimeoutCoversTheBody(t *testing.T) {
-	bubble(t, func(t *testing.T) {
-		g := policy.NewGuard(policy.GuardConfig{Timeout: 10 * time.Second})
-		for allowed, calls := range []int{0: 1, 1: 1, 2: 2} {
-			g.TryTake(1)
-			start := time.Now()
-			r := g.Do(t.Context(), "a", allowed, hang)
-			if r.Fault == nil || r.Fault.Class != policy.Timeout || r.Calls != calls || len(r.Attempts) != calls {
-				t.Errorf("allowed %d: %+v", allowed, r)
+// A second try that our own policies refuse is no news: the result tells of the first.
+func TestRefusedTryInPlaceTellsOfTheFirst(t *testing.T) {
+	t.Parallel()
+	for name, between := range map[string]func(t *testing.T, g *policy.Guard){
+		"the breaker opens": func(t *testing.T, g *policy.Guard) {
+			t.Helper()
+			for g.State().Breaker == "closed" {
+				do(t, g, "b", 1, status(500))
 			}
-			if d := time.Since(start); d < time.Duration(calls)*10*time.Second || d > time.Duration(calls)*11*time.Second {
-				t.Errorf("allowed %d: %v", allowed, d)
-			}
-		}
-		idle(t, g)
-	})
-}
-
-// An answer that came although the time was up is paid for, and kept.
-func TestAnswerAtTheLastMoment(t *testing.T) {
-	bubble(t, func(t *testing.T) {
-		g := policy.NewGuard(policy.GuardConfig{Timeout: time.Second})
-		g.TryTake(1)
-		r := g.Do(t.Context(), "a", 5, func(ctx context.Context) policy.Reply {
-			<-ctx.Done()
-			return answer()
-		})
-		if r.Fault != nil || r.Calls != 1 {
-			t.Errorf("%+v", r)
-		}
-		idle(t, g)
-	})
-}
-
-// Waiting for the pace is no part of the call, so it is not timed.
-func TestWaitingIsNotTimed(t *testing.T) {
-	bubble(t, func(t *testing.T) {
-		g := policy.NewGuard(policy.GuardConfig{Timeout: time.Second, RequestsPerMinute: 30})
-		g.TryTake(1)
-		g.ProbeSlot() // one that was promised no place, and waits for two seconds
-		for range 2 {
-			r := g.Do(t.Context(), "a", 1, func(ctx context.Context) policy.Reply {
-				time.Sleep(900 * time.Millisecond)
-				if ctx.Err() != nil {
-					t.Error("timed while it waited")
+		},
+		"the slot is gone":  func(t *testing.T, g *policy.Guard) { t.Helper(); g.TryTake(1000) },
+		"a hold begins":     func(t *testing.T, g *policy.Guard) { t.Helper(); g.SetHold(&policy.Hold{}) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				g := policy.NewGuard(policy.GuardConfig{})
+				time.AfterFunc(100*time.Millisecond, func() { between(t, g) })
+				r := do(t, g, "a", 5, status(502))
+				if r.Calls != 1 || len(r.Attempts) != 1 || r.Fault == nil || r.Fault.Status != 502 || r.Reply.Status != 502 {
+					t.Errorf("%+v", r)
 				}
-				return answer()
 			})
-			if r.Fault != nil {
-				t.Errorf("%+v", r.Fault)
-			}
-		}
-		idle(t, g)
-	})
-}
-
-func TestPanicIsAFailedCall(t *testing.T) {
-	bubble(t, func(t *testing.T) {
-		g := policy.NewGuard(policy.GuardConfig{MaxInFlight: 1, Timeout: time.Second, Tries: 1})
-		for _, with := range []any{"the prompt", error(nil), io.EOF} {
-			g.TryTake(1)
-			r := g.Do(t.Context(), "a", 5, func(context.Context) policy.Reply {
-				if with == error(nil) {
-					var none map[string]int
-					none["x"] = 1
-				}
-				panic(with)
-			})
-			if r.Fault == nil || r.Fault.Class != policy.Network || r.Fault.Rule != "panic" || len(r.Attempts) != 1 {
-				t.Errorf("%+v", r)
-			}
-			if m := r.Fault.Message; m == "" || m == "provider panicked: the prompt" {
-				t.Errorf("message %q", m)
-			}
-			idle(t, g)
-		}
-		if r := do(t, g, "b", 1); r.Fault != nil { // with a ceiling of 1, a lost permit is the last one
-			t.Errorf("%+v", r.Fault)
-		}
-	})
-}
-
-func TestCancel(t *testing.T) {
-	bubble(t, func(t *testing.T) {
-		g := policy.NewGuard(policy.GuardConfig{Tries: 3})
-		ctx, cancel := context.WithCancel(t.Context())
-		g.TryTake(4)
-
-		time.AfterFunc(time.Second, cancel)
-		if r := g.Do(ctx, "on its way", 5, hang); !r.Cancelled || r.Fault != nil || r.Calls != 1 || len(r.Attempts) != 0 {
-			t.Errorf("cut: %+v", r)
-		}
-		if r := g.Do(ctx, "before the call", 5, hang); !r.Cancelled || r.Calls != 0 {
-			t.Errorf("before: %+v", r)
-		}
-		ctx, cancel = context.WithCancel(t.Context())
-		r := g.Do(ctx, "a reply was there", 5, func(context.Context) policy.Reply { cancel(); return status(400) })
-		if r.Cancelled || r.Fault == nil || r.Fault.Status != 400 {
-			t.Errorf("a reply is a reply: %+v", r)
-		}
-		ctx, cancel = context.WithCancel(t.Context())
-		n := 0
-		r = g.Do(ctx, "in the second try", 5, func(ctx context.Context) policy.Reply {
-			if n++; n == 1 {
-				return status(500)
-			}
-			cancel()
-			return hang(ctx)
 		})
-		if r.Cancelled || r.Fault == nil || r.Fault.Status != 500 || r.Calls != 2 || len(r.Attempts) != 1 {
-			t.Errorf("the first try counts: %+v", r)
-		}
-		idle(t, g)
-	})
-}
-
-func TestHoldStopsTake(t *testing.T) {
-	bubble(t, func(t *testing.T) {
-		var holds []policy.Hold
-		g := policy.NewGuard(policy.GuardConfig{Provider: "p", OnHold: func(h policy.Hold) { holds = append(holds, h) }})
-		r := do(t, g, "a", 5, status(401))
-		if r.Evidence != policy.OfAccount || len(holds) != 1 || g.State().Reason != "hold" {
-			t.Fatalf("%+v, %+v", r, g.State())
-		}
-		h := holds[0]
-		if h.Provider != "p" || h.Class != policy.Auth || h.Status != 401 || h.Owner == "" || h.Remedy == "" || time.Until(h.Probe) != time.Minute {
-			t.Errorf("%+v", h)
-		}
-		if g.TryTake(1) != 0 {
-			t.Error("a slot of a held provider")
-		}
-		if !g.ProbeSlot() {
-			t.Fatal("no slot for the probe")
-		}
-		if r := g.Do(t.Context(), "probe", 5, (&script{replies: []policy.Reply{status(401)}}).ask); r.Calls != 1 || len(holds) != 1 {
-			t.Errorf("the first probe came early, so it moves nothing: %+v", r)
-		}
-		time.AfterFunc(time.Hour, func() { g.SetHold(nil) })
-		if d := took(t, g); d != time.Hour {
-			t.Errorf("released after %v", d)
-		}
-		idle(t, g)
-	})
-}
-
-func TestProbesComeLater(t *testing.T) {
-	bubble(t, func(t *testing.T) {
-		g := policy.NewGuard(policy.GuardConfig{ProbeEvery: time.Minute})
-		do(t, g, "a", 5, status(402))
-		for _, want := range []time.Duration{2, 4, 8, 8} {
-			time.Sleep(time.Until(g.State().Hold.Probe))
-			g.ProbeSlot()
-			g.Do(t.Context(), "probe", 5, (&script{replies: []policy.Reply{status(402)}}).ask)
-			if d := time.Until(g.State().Hold.Probe); d != want*time.Minute {
-				t.Errorf("the next probe in %v, want %v minutes", d, int(want))
-			}
-		}
-		g.SetHold(&policy.Hold{Class: policy.Auth}) // another worker's word counts
-		if g.State().Hold.Class != policy.Auth {
-			t.Errorf("%+v", g.State().Hold)
-		}
-	})
-}
-
-func TestTakeEndsWithItsContext(t *testing.T) {
-	bubble(t, func(t *testing.T) {
-		g := policy.NewGuard(policy.GuardConfig{MaxInFlight: 2})
-		if n, err := g.Take(t.Context(), 9); n != 2 || err != nil {
-			t.Fatalf("%d, %v", n, err)
-		}
-		ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
-		defer cancel()
-		if n, err := g.Take(ctx, 1); n != 0 || err == nil {
-			t.Errorf("%d, %v", n, err)
-		}
-		time.AfterFunc(time.Minute, func() { g.Give(1) })
-		if d := took(t, g); d != time.Minute {
-			t.Errorf("free after %v", d)
-		}
-	})
+	}
 }

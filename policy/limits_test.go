@@ -34,8 +34,11 @@ func TestParseLimits(t *testing.T) {
 			"x-ratelimit-limit-requests", "-1", "x-ratelimit-remaining-requests", "-1",
 			"x-ratelimit-limit-tokens", "0", "x-ratelimit-remaining-tokens", "0", "x-ratelimit-reset-tokens", "17",
 		}, policy.Limits{}},
-		{"azure remaining alone", []string{"x-ratelimit-remaining-tokens", "40", "x-ratelimit-reset-tokens", "17"},
-			policy.Limits{Tokens: policy.Limit{Remaining: known(40), Reset: 17 * time.Second}}},
+		{
+			"azure remaining alone",
+			[]string{"x-ratelimit-remaining-tokens", "40", "x-ratelimit-reset-tokens", "17"},
+			policy.Limits{Tokens: policy.Limit{Remaining: known(40), Reset: 17 * time.Second}},
+		},
 		{"anthropic", []string{
 			"anthropic-ratelimit-requests-limit", "50", "anthropic-ratelimit-requests-remaining", "49",
 			"anthropic-ratelimit-requests-reset", "2025-11-20T12:00:30Z",
@@ -47,17 +50,29 @@ func TestParseLimits(t *testing.T) {
 			Input:    policy.Limit{Max: known(40000), Remaining: known(0), Per: time.Minute},
 			Output:   policy.Limit{Max: known(8000), Remaining: known(8000), Per: time.Minute},
 		}},
-		{"behind LiteLLM", []string{"llm_provider-x-ratelimit-remaining-requests", "3"},
-			policy.Limits{Requests: policy.Limit{Remaining: known(3)}}},
-		{"fireworks", []string{"X-Ratelimit-Limit-Tokens-Prompt", "60000", "X-Ratelimit-Limit-Tokens-Generated", "600"},
+		{
+			"behind LiteLLM",
+			[]string{"llm_provider-x-ratelimit-remaining-requests", "3"},
+			policy.Limits{Requests: policy.Limit{Remaining: known(3)}},
+		},
+		{
+			"fireworks",
+			[]string{"X-Ratelimit-Limit-Tokens-Prompt", "60000", "X-Ratelimit-Limit-Tokens-Generated", "600"},
 			policy.Limits{
 				Input:  policy.Limit{Max: known(60000), Per: time.Second},
 				Output: policy.Limit{Max: known(600), Per: time.Second},
-			}},
-		{"mistral", []string{"X-RateLimit-Remaining", "4"},
-			policy.Limits{Requests: policy.Limit{Remaining: known(4)}}},
-		{"reset as milliseconds since 1970", []string{"X-RateLimit-Limit", "20", "X-RateLimit-Remaining", "0", "X-RateLimit-Reset", "1763640030000"},
-			policy.Limits{Requests: policy.Limit{Max: known(20), Remaining: known(0), Reset: 30 * time.Second, Per: time.Second}}},
+			},
+		},
+		{
+			"mistral",
+			[]string{"X-RateLimit-Remaining", "4"},
+			policy.Limits{Requests: policy.Limit{Remaining: known(4)}},
+		},
+		{
+			"reset as milliseconds since 1970",
+			[]string{"X-RateLimit-Limit", "20", "X-RateLimit-Remaining", "0", "X-RateLimit-Reset", "1763640030000"},
+			policy.Limits{Requests: policy.Limit{Max: known(20), Remaining: known(0), Reset: 30 * time.Second, Per: time.Second}},
+		},
 		{"nonsense", []string{"x-ratelimit-limit-tokens", "NaN", "x-ratelimit-remaining-tokens", "5"}, policy.Limits{}},
 	} {
 		if d := cmp.Diff(c.want, policy.ParseLimits(headers(c.h...), noon())); d != "" {

@@ -29,7 +29,8 @@ func outageAt(t *testing.T, g *policy.Guard) {
 }
 
 func TestBreakerOpensAndCloses(t *testing.T) {
-	bubble(t, func(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
 		g := policy.NewGuard(policy.GuardConfig{OutageDelay: 10 * time.Second})
 		inHand := g.TryTake(1)
 		outageAt(t, g)
@@ -70,7 +71,8 @@ func TestBreakerOpensAndCloses(t *testing.T) {
 }
 
 func TestBreakerStaysOpenInAnOutage(t *testing.T) {
-	bubble(t, func(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
 		g := policy.NewGuard(policy.GuardConfig{OutageDelay: 10 * time.Second})
 		outageAt(t, g)
 		calls, start := 0, time.Now()
@@ -97,7 +99,8 @@ func TestBreakerStaysOpenInAnOutage(t *testing.T) {
 
 // A trial that was cut off by its worker proves nothing.
 func TestCancelledTrialDoesNotCloseTheBreaker(t *testing.T) {
-	bubble(t, func(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
 		g := policy.NewGuard(policy.GuardConfig{OutageDelay: 10 * time.Second})
 		outageAt(t, g)
 		n, _ := g.Take(t.Context(), 3)
@@ -117,7 +120,8 @@ func TestCancelledTrialDoesNotCloseTheBreaker(t *testing.T) {
 
 // Lack of capacity is no outage: the breaker stays closed, and one failing job does not open it.
 func TestBreakerCountsOutagesOnly(t *testing.T) {
-	bubble(t, func(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
 		g := policy.NewGuard(policy.GuardConfig{Health: policy.HealthConfig{Flood: 1000}})
 		for range 100 {
 			n, _ := g.Take(t.Context(), 1)
@@ -142,7 +146,8 @@ func do2(t *testing.T, g *policy.Guard, r policy.Reply) {
 
 // A provider that carries nothing is called ever more rarely, not as fast as it refuses.
 func TestNothingCarriedShutsTheGate(t *testing.T) {
-	bubble(t, func(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
 		g := policy.NewGuard(policy.GuardConfig{})
 		var calls atomic.Int32
 		var all sync.WaitGroup
@@ -177,7 +182,7 @@ func TestNothingCarriedShutsTheGate(t *testing.T) {
 func TestPaceIsKept(t *testing.T) {
 	t.Parallel()
 	for _, rpm := range []int{6, 60, 600} {
-		bubbleOf(t, func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
 			g := policy.NewGuard(policy.GuardConfig{RequestsPerMinute: rpm})
 			var calls, turnedAway atomic.Int32
 			var all sync.WaitGroup
@@ -217,7 +222,8 @@ func TestPaceIsKept(t *testing.T) {
 
 // Tries in place are calls like any other: they keep the pace.
 func TestTriesInPlaceKeepThePace(t *testing.T) {
-	bubble(t, func(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
 		g := policy.NewGuard(policy.GuardConfig{RequestsPerMinute: 30})
 		g.TryTake(1)
 		var at []time.Time
@@ -234,9 +240,4 @@ func TestTriesInPlaceKeepThePace(t *testing.T) {
 		}
 		idle(t, slow)
 	})
-}
-
-func bubbleOf(t *testing.T, f func(t *testing.T)) {
-	t.Helper()
-	synctest.Test(t, f)
 }

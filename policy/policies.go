@@ -58,8 +58,7 @@ func newBreaker(g *Guard) circuitbreaker.CircuitBreaker[*tries] {
 // newBulkhead keeps to the configured ceiling whatever the window believes. It waits only for
 // calls that have returned their slot and not yet their permit.
 func newBulkhead(c GuardConfig) bulkhead.Bulkhead[*tries] {
-	return bulkhead.NewBuilder[*tries](uint(c.MaxInFlight)). //nolint:gosec // positive
-									WithMaxWaitTime(c.Timeout).Build()
+	return bulkhead.NewBuilder[*tries](uint(c.MaxInFlight)).WithMaxWaitTime(c.Timeout).Build()
 }
 
 // newTimeout ends a call by its context, and waits for it to return.

@@ -1,6 +1,7 @@
 package policy
 
 import (
+	"cmp"
 	"sync"
 	"time"
 )
@@ -23,28 +24,25 @@ const (
 //     refusal means that there is room; after a refused probe the next one comes later.
 //   - It grows only while calls fill it. A window at rest proves nothing.
 //
-// Latency-based limiters would not do: they read the length of an LLM's output as load, and
-// take fast refusals for good news.
+// Limiters by latency would not do: an LLM's follows the output, and refusals are fast.
 type Window struct {
 	mu              sync.Mutex
 	limit, ceiling  int
 	inFlight, calls int // slots granted, and those of them whose call is on its way
 	phase           phase
-	rest            int       // round trips before the next probe
-	moved, fell     time.Time // when the limit last moved, and when it last fell
+	rest            int // round trips before the next probe
 	rtt             time.Duration
-	filled          time.Time     // when calls last filled the window
-	changed         chan struct{} // closed when a slot became free; nil while nobody waits
+	// When the limit last moved, when it last fell, and when calls last filled it.
+	moved, fell, filled time.Time
+	changed             chan struct{} // closed when a slot became free; nil while nobody waits
 }
 
 // NewWindow returns a window that starts at start calls and never exceeds ceiling.
 func NewWindow(start, ceiling int) *Window {
-	ceiling = max(ceiling, 1)
-	return &Window{limit: min(max(start, 1), ceiling), ceiling: ceiling, rest: 1}
+	return &Window{limit: max(min(start, ceiling), 1), ceiling: max(ceiling, 1), rest: 1}
 }
 
-// Refused probes cost about one call in a hundred, but come often enough to find new capacity.
-const probeCalls, minRest, maxRest = 100, 4, 8
+const probeCalls, minRest, maxRest = 100, 4, 8 // one refused in so many calls, within reason
 
 // TryTake takes up to want slots at once and returns how many; when it returns 0, changed is
 // closed as soon as it is worth trying again.
@@ -91,10 +89,8 @@ func (w *Window) Answered(rtt time.Duration, now time.Time) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.calls--
-	if w.rtt == 0 {
-		w.rtt = rtt
-	}
-	w.rtt += (rtt - w.rtt) / 8
+	w.rtt = cmp.Or(w.rtt, rtt)
+	w.rtt += (rtt - w.rtt) / 8 // a moving average
 	w.grow(now)
 	w.free(1)
 }

@@ -184,7 +184,7 @@ func TestWindowFindsTheCapacity(t *testing.T) {
 // at one call for long, the rest before the probe comes first.
 func TestWindowRecovers(t *testing.T) {
 	t.Parallel()
-	for level, trips := range []time.Duration{10, 10 + 8} {
+	for level, trips := range []int{10, 10 + 8} {
 		for seed := range uint64(20) {
 			const fall, back = 5 * time.Second, 15 * time.Second
 			w := newWorld(seed, 1, 512, func(t time.Duration) int {
@@ -197,7 +197,7 @@ func TestWindowRecovers(t *testing.T) {
 			if limit, _ := w.windows[0].Load(); limit > 2 {
 				t.Fatalf("level %d, seed %d: the limit is %d and nothing is carried", level, seed, limit)
 			}
-			w.goOn(back + trips*400*time.Millisecond)
+			w.goOn(back + time.Duration(trips)*400*time.Millisecond)
 			if limit, _ := w.windows[0].Load(); limit < 60 {
 				t.Errorf("level %d, seed %d: the limit is %d after %d round trips", level, seed, limit, trips)
 			}

@@ -87,10 +87,10 @@ func (a *app) openAIFromEnvironment() (named, error) {
 	return named{openAIName, p}, nil
 }
 
-// build makes the provider; stop ends what it started.
-func (n named) build(ctx context.Context) (p consumer.Provider, stop func(), err error) {
+// build makes the provider and returns with it how to end what it started.
+func (n named) build(ctx context.Context) (consumer.Provider, func(), error) {
 	c := openai.Config{BaseURL: n.BaseURL, Model: n.Model, MaxInFlight: firstOf(n.MaxInFlight, 64)}
-	stop = func() {}
+	stop, err := func() {}, error(nil)
 	if n.Kind == simName {
 		if c.BaseURL, stop, err = startSim(ctx, n.Sim); err != nil {
 			return nil, nil, err

@@ -149,8 +149,7 @@ func readAll(r io.Reader, length, limit int64) ([]byte, error) {
 // bare takes the URL out of the transport's error: a user may have put something into it that
 // should not be read in a log.
 func bare(err error) error {
-	var u *url.Error
-	if errors.As(err, &u) {
+	if u, ok := errors.AsType[*url.Error](err); ok {
 		return u.Err
 	}
 	return err

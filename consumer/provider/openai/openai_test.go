@@ -56,15 +56,15 @@ func TestCall(t *testing.T) {
 	url, _ := serve(t, func(w http.ResponseWriter, r *http.Request) {
 		body, _ := io.ReadAll(r.Body)
 		w.Header().Set("X-Request-Id", "req_1")
-		w.WriteHeader(418)
-		fmt.Fprint(w, r.Method, " ", r.URL.Path, " ", r.Header.Get("Authorization"), " ",
+		w.WriteHeader(http.StatusTeapot)
+		_, _ = fmt.Fprint(w, r.Method, " ", r.URL.Path, " ", r.Header.Get("Authorization"), " ",
 			r.Header.Get("X-Client-Request-Id"), " ", r.Header.Get("Content-Type"), " ", string(body))
 	})
 	for _, base := range []string{url + "/v1", url + "/v1/"} {
 		p := open(t, openai.Config{BaseURL: base, Key: func() string { return "k" }})
 		r := p.Call(t.Context(), call(`{"a":1}`))
 		const want = `POST /v1/chat/completions Bearer k b/j application/json {"a":1}`
-		if string(r.Body) != want || r.Status != 418 || r.Err != nil || r.Header.Get("X-Request-Id") != "req_1" {
+		if string(r.Body) != want || r.Status != http.StatusTeapot || r.Err != nil || r.Header.Get("X-Request-Id") != "req_1" {
 			t.Errorf("reply %+v %s", r, r.Body)
 		}
 	}
@@ -135,7 +135,7 @@ func TestReplyTooLong(t *testing.T) {
 func TestKeyOfEachCall(t *testing.T) {
 	t.Parallel()
 	url, _ := serve(t, func(w http.ResponseWriter, r *http.Request) {
-		fmt.Fprintf(w, "%q", r.Header["Authorization"])
+		_, _ = fmt.Fprintf(w, "%q", r.Header["Authorization"])
 	})
 	keys := []string{"one", "", "two"}
 	p := open(t, openai.Config{BaseURL: url, Key: func() string {
