@@ -80,7 +80,6 @@ func (c *Consumer) bury(
 	ctx context.Context, d *delivery, f *policy.Fault, r *policy.Result, dec policy.Decision,
 ) (outcome, error) {
 	letter := c.letter(d, f, r, dec)
-	d.class = letter.Class
 	meta := c.meta(d, r)
 	meta.Class = letter.Class
 	meta.Status, meta.Code = f.Status, f.Code
@@ -94,6 +93,7 @@ func (c *Consumer) bury(
 	case err != nil:
 		return dead, err
 	}
+	c.stats.died(letter.Class)
 	return dead, c.entomb(ctx, d, letter)
 }
 
@@ -108,7 +108,7 @@ func (c *Consumer) entomb(ctx context.Context, d *delivery, l *DeadLetter) error
 	}
 	c.forget(ctx, d)
 	c.leases.drop(d.lease)
-	return d.msg.TermWithReason(string(l.Class))
+	return c.leases.message(d.lease).TermWithReason(string(l.Class))
 }
 
 // concede leaves the job to the ending that was first. A dead one may lack its entry, which l

@@ -20,10 +20,9 @@ type delivery struct {
 	job      producer.Job
 	lease    *lease
 	history  policy.History
-	resets   int          // how often a restarted broker found it in hand
-	crashes  int          // deliveries that ended without an outcome
-	unread   bool         // the broker could not tell the history: it must not be written over
-	class    policy.Class // why it is dead
+	resets   int  // how often a restarted broker found it in hand
+	crashes  int  // deliveries that ended without an outcome
+	unread   bool // the broker could not tell the history: it must not be written over
 	id       string
 	received time.Time
 }

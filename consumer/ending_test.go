@@ -17,13 +17,23 @@ import (
 // Three workers, and most jobs published twice under one custom_id.
 func TestOneEndingForDuplicates(t *testing.T) {
 	t.Parallel()
+	for _, embedded := range []bool{false, true} {
+		t.Run(strconv.FormatBool(embedded), func(t *testing.T) {
+			t.Parallel()
+			oneEnding(t, func(c *consumer.Config) { c.Embedded, c.SyncAlways = embedded, embedded })
+		})
+	}
+}
+
+func oneEnding(t *testing.T, edit func(*consumer.Config)) {
+	t.Helper()
 	w := newWorld(t, "latency=5ms")
 	const n = 200
 	w.putMany(t, "b", n, "x")
 	w.putMany(t, "b", n, "x")
 	var workers []*worker
 	for range 3 {
-		workers = append(workers, w.start(t))
+		workers = append(workers, w.start(t, edit))
 	}
 	w.ended(t, "b", n)
 	w.drained(t)

@@ -206,8 +206,8 @@ func TestRefusedTryInPlaceTellsOfTheFirst(t *testing.T) {
 				do(t, g, "b", 1, status(500))
 			}
 		},
-		"the slot is gone":  func(t *testing.T, g *policy.Guard) { t.Helper(); g.TryTake(1000) },
-		"a hold begins":     func(t *testing.T, g *policy.Guard) { t.Helper(); g.SetHold(&policy.Hold{}) },
+		"the slot is gone": func(t *testing.T, g *policy.Guard) { t.Helper(); g.TryTake(1000) },
+		"a hold begins":    func(t *testing.T, g *policy.Guard) { t.Helper(); g.SetHold(&policy.Hold{}) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

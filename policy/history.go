@@ -71,7 +71,7 @@ func (h History) Crashes(deliveries uint64, resets int) int {
 // Note records that the present delivery has an outcome, if only that the job came before its
 // time: whoever hands a job back must note it, or the next delivery takes it for a crash.
 func (h *History) Note(deliveries uint64, resets int) {
-	h.Deliveries, h.Resets = deliveries, resets
+	h.Deliveries, h.Resets, h.Alone = deliveries, resets, 0
 }
 
 // Add notes the failed calls of one delivery and what was decided about the last of them. A

@@ -90,7 +90,8 @@ func (a *app) openAIFromEnvironment() (named, error) {
 // build makes the provider and returns with it how to end what it started.
 func (n named) build(ctx context.Context) (consumer.Provider, func(), error) {
 	c := openai.Config{BaseURL: n.BaseURL, Model: n.Model, MaxInFlight: firstOf(n.MaxInFlight, 64)}
-	stop, err := func() {}, error(nil)
+	var err error
+	stop := func() {}
 	if n.Kind == simName {
 		if c.BaseURL, stop, err = startSim(ctx, n.Sim); err != nil {
 			return nil, nil, err
