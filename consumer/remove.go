@@ -46,6 +46,11 @@ const (
 	removeAtOnce = 512
 	// maxAcks bounds the acks on their way at once.
 	maxAcks = 64
+	// minBacklog is how many other jobs the stream must hold for a purge. A purge that leaves
+	// the last block of the store empty, with jobs that were acked one by one in it, confuses
+	// the server (2.15.2: "internal inconsistency"); with so many left that cannot happen, and
+	// with fewer an ack for each costs little.
+	minBacklog = 4096
 )
 
 func newRemover(ctx context.Context, js jetstream.JetStream, log zerolog.Logger) (*remover, error) {
@@ -98,42 +103,48 @@ func (r *remover) sweep(ctx context.Context, patience time.Duration) {
 	if idle {
 		return
 	}
-	if err := r.purge(ctx); err != nil && ctx.Err() == nil {
+	many, err := r.purge(ctx)
+	if err != nil && ctx.Err() == nil {
 		r.log.Warn().Err(err).Msg("cannot remove ended jobs together, acking each")
+	}
+	if !many {
 		patience = 0
 	}
 	r.ackOld(ctx, time.Now().Add(-patience))
 }
 
-// purge removes the run of ended jobs at the head of the stream.
-func (r *remover) purge(ctx context.Context) error {
+// purge removes the run of ended jobs at the head of the stream, and reports whether there are
+// jobs enough in it to go on like that.
+func (r *remover) purge(ctx context.Context) (many bool, err error) {
 	for {
 		info, err := r.jobs.Info(ctx)
 		if err != nil {
-			return err
+			return false, err
 		}
 		first := info.State.FirstSeq
-		next := r.runFrom(first)
+		r.forgetBelow(first)
+		next, ended := r.runFrom(first)
+		if info.State.Msgs < ended+minBacklog {
+			return false, nil
+		}
 		if next == first {
-			return nil
+			return true, nil
 		}
 		if err := r.jobs.Purge(ctx, jetstream.WithPurgeSequence(next)); err != nil {
-			return err
+			return false, err
 		}
-		r.forgetBelow(next)
 	}
 }
 
-// runFrom returns the sequence after the run of ended jobs that starts at first.
-func (r *remover) runFrom(first uint64) uint64 {
+// runFrom returns the sequence after the run of ended jobs that starts at first, and how many
+// ended jobs there are.
+func (r *remover) runFrom(first uint64) (next, ended uint64) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	next := first
-	for {
+	for next = first; ; next++ {
 		if _, ok := r.ended[next]; !ok {
-			return next
+			return next, uint64(len(r.ended))
 		}
-		next++
 	}
 }
 
@@ -186,7 +197,9 @@ func (r *remover) ack(ctx context.Context, seq uint64) {
 		r.log.Debug().Err(err).Uint64("sequence", seq).Msg("an ended job stays on the queue, trying again")
 	}
 	if r.ended[seq].msg == j.msg { // not delivered anew meanwhile
-		j.acked, j.since = err == nil, time.Now()
+		if j.since = time.Now(); err == nil {
+			j = endedJob{acked: true} // without the message, which may be long
+		}
 		r.ended[seq] = j
 	}
 }

@@ -148,13 +148,15 @@ func (g *Guard) wake() {
 // State is what stands between the queue and the provider now.
 type State struct {
 	// Reason is one of "", "hold", "rate limit", "outage", "pace".
-	Reason string
+	Reason string `json:"reason"`
 	// Until is when that ends, where it is known.
-	Until time.Time
-	Hold  *Hold
+	Until time.Time `json:"until,omitzero"`
+	Hold  *Hold     `json:"hold,omitempty"`
 	// Window and InFlight are the calls allowed and on their way.
-	Window, InFlight int
-	Breaker          string
+	Window   int `json:"window"`
+	InFlight int `json:"in_flight"`
+	// Breaker is "closed", "open" or "half-open".
+	Breaker string `json:"breaker"`
 }
 
 // State tells why the provider is called no faster.

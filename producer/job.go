@@ -3,6 +3,7 @@ package producer
 import (
 	"bytes"
 	"cmp"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -103,7 +104,7 @@ func decodeData(data []byte) (Job, error) {
 			"or a request body with messages, input or prompt")
 	}
 	body := bytes.Trim(m.data, " \t\r\n")
-	return Job{URL: url, Body: body[:len(body):len(body)]}, nil
+	return Job{URL: url, Body: slices.Clip(body)}, nil
 }
 
 // named is a job of which only the id is known.

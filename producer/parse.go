@@ -214,8 +214,7 @@ func quoteID(id string) string {
 // syntaxReason says what is wrong with m's data without the decoder's words, which quote it.
 func (m *members) syntaxReason(err error) error {
 	at := "somewhere"
-	var syntax *jsontext.SyntacticError
-	if errors.As(err, &syntax) {
+	if syntax, ok := errors.AsType[*jsontext.SyntacticError](err); ok {
 		at = fmt.Sprintf("at byte %d", syntax.ByteOffset+1)
 	}
 	switch {

@@ -176,8 +176,7 @@ func openError(err error) error {
 	case errors.Is(err, fs.ErrPermission):
 		hint = "check who may read the file and its directories"
 	}
-	var path *fs.PathError
-	if errors.As(err, &path) {
+	if path, ok := errors.AsType[*fs.PathError](err); ok {
 		return &SourceError{text: "open " + path.Path + ": " + path.Err.Error(), hint: hint, err: err}
 	}
 	return &SourceError{text: "open batch file: " + err.Error(), hint: hint, err: err}

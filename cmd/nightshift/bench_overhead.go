@@ -68,8 +68,10 @@ func (a *app) benchOverhead(ctx context.Context, f benchFlags) (err error) {
 		took []time.Duration
 	}{
 		{"loop in memory", loop},
-		{"nightshift, sync 1s, drain", drain1s}, {"nightshift, sync 1s, run", run1s},
-		{"nightshift, sync always, drain", drainAlways}, {"nightshift, sync always, run", runAlways},
+		{"nightshift, sync 1s, drain", drain1s},
+		{"nightshift, sync 1s, run", run1s},
+		{"nightshift, sync always, drain", drainAlways},
+		{"nightshift, sync always, run", runAlways},
 	} {
 		printf(t, "%s\t%.0f\t%.2f\n", r.name, perSecond(f.jobs, median(r.took)), float64(median(loop))/float64(median(r.took)))
 	}

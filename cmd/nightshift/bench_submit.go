@@ -75,7 +75,7 @@ func startProfile(file string) (stop func(), err error) {
 	if file == "" {
 		return func() {}, nil
 	}
-	f, err := os.Create(file) //nolint:gosec // the user names it
+	f, err := os.Create(file)
 	if err != nil {
 		return nil, err
 	}

@@ -49,7 +49,6 @@ func (r *record) String() string {
 func start(t *testing.T, dir string, args ...string) *child {
 	t.Helper()
 	c := &child{t: t, stdout: &record{}, stderr: &record{}, done: make(chan struct{})}
-	//nolint:gosec // this very binary
 	c.cmd = exec.CommandContext(context.WithoutCancel(t.Context()), os.Args[0], args...)
 	c.cmd.Dir, c.cmd.Env = dir, childEnv()
 	c.cmd.Stdout, c.cmd.Stderr = c.stdout, c.stderr

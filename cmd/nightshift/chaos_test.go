@@ -1,9 +1,9 @@
 package main
 
 import (
-	"fmt"
 	"math/rand/v2"
 	"path/filepath"
+	"strconv"
 	"testing"
 	"time"
 )
@@ -21,7 +21,7 @@ const (
 func (n night) args(p *provider) []string {
 	return []string{
 		"run", n.file, "-o", n.answers(), "--store", "store", "--sync", n.sync,
-		"--base-url", p.base, "--max-in-flight", fmt.Sprint(flight),
+		"--base-url", p.base, "--max-in-flight", strconv.Itoa(flight),
 	}
 }
 
@@ -53,6 +53,7 @@ func TestKilledAgainAndAgain(t *testing.T) {
 }
 
 func (n night) survive(t *testing.T) {
+	t.Helper()
 	p := simulate(t, "latency=30ms,sigma=0.3")
 	n.file = prompts(t, n.dir, "night", n.prompts, func(i int) string {
 		if i%101 == 0 {
@@ -60,9 +61,9 @@ func (n night) survive(t *testing.T) {
 		}
 		return plain(i)
 	})
-	seed := uint64(time.Now().UnixNano()) //nolint:gosec // any will do
+	seed := uint64(time.Now().UnixNano())
 	t.Logf("seed %d", seed)
-	dice := rand.New(rand.NewPCG(seed, 0)) //nolint:gosec // to be had again by its seed
+	dice := rand.New(rand.NewPCG(seed, 0))
 	flown := n.killWhileSubmitting(t, p, dice)
 	flown += n.killWhileDraining(t, p, dice)
 	n.killWhileWriting(t, p, dice)

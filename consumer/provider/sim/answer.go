@@ -24,6 +24,7 @@ func (c *call) text(a act) text {
 		t.words, t.reason = (t.words+1)/2, "length"
 	case actFiltered:
 		t.words, t.reason = 0, "content_filter"
+	default: // a whole answer
 	}
 	if c.kind != kindEmbedding && c.kind != kindModeration {
 		t.output = t.words
@@ -35,7 +36,7 @@ func (t text) total() int { return t.prompt + t.output }
 
 // word is the ith word; they are drawn without state, so that a stream is the same text.
 func (t text) word(i int) string {
-	at := mix(t.hash+uint64(i)) % 32 * 6
+	at := draw(t.hash, i) % 32 * 6
 	return lexicon[at : at+5]
 }
 
@@ -123,7 +124,7 @@ func (c *call) embeddings(b []byte, t text) []byte {
 			if j > 0 {
 				b = append(b, ',')
 			}
-			b = strconv.AppendFloat(b, 2*unit(mix(t.hash+uint64(8*i+j)))-1, 'f', 6, 64)
+			b = strconv.AppendFloat(b, 2*unit(draw(t.hash, 8*i+j))-1, 'f', 6, 64)
 		}
 		b = append(b, `]}`...)
 	}

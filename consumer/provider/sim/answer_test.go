@@ -131,12 +131,12 @@ func TestStream(t *testing.T) {
 	if n != 8 || events[n-1] != "data: [DONE]" {
 		t.Fatalf("%d events: %s", n, r.body)
 	}
-	var text string
+	var text strings.Builder
 	for _, e := range events[:n-3] {
-		text += dig(t, strings.TrimPrefix(e, "data: "), "choices", 0, "delta", "content").(string)
+		text.WriteString(dig(t, strings.TrimPrefix(e, "data: "), "choices", 0, "delta", "content").(string))
 	}
-	if text != whole {
-		t.Errorf("streamed %q, whole %q", text, whole)
+	if text.String() != whole {
+		t.Errorf("streamed %q, whole %q", text.String(), whole)
 	}
 	if got := dig(t, events[n-3][6:], "choices", 0, "finish_reason"); got != "stop" {
 		t.Errorf("finish_reason %v", got)

@@ -49,7 +49,7 @@ func (c *call) arrive(now time.Duration) {
 	c.key = mix(job ^ mix(c.plan.Seed))
 	c.h.door.arrive(c.arrival, c.arrival.early || c.h.told.early(now))
 	if !c.plan.HeadersOff {
-		c.w.set("X-Request-Id", string(appendHex([]byte("req_"), mix(c.key+uint64(c.arrival.nth)))))
+		c.w.set("X-Request-Id", string(appendHex([]byte("req_"), draw(c.key, c.arrival.nth))))
 	}
 }
 
@@ -128,7 +128,7 @@ func (c *call) perform() {
 // scene is what happens to this call: its script, else the lot of its job, else the dice.
 // Latency is settled: what fails by the request's own fault fails at once.
 func (c *call) scene() scene {
-	dice := rand.New(rand.NewPCG(c.key, mix(uint64(c.nth))))
+	dice := rand.New(rand.NewPCG(c.key, draw(0, c.nth))) //nolint:gosec // the same seed must throw the same
 	draw := dice.Float64()
 	s, scripted := playing(c.in, c.nth)
 	if !scripted {

@@ -26,8 +26,9 @@ func (c *call) chunk(t text, i int, reason string) []byte {
 	}
 	b = append(b, `,"finish_reason":`...)
 	b = appendReason(b, reason)
-	c.out.b = append(b, "}]}\n\n"...)
-	return c.out.b
+	b = append(b, "}]}\n\n"...)
+	c.out.b = b
+	return b
 }
 
 // usageChunk is the event without choices that include_usage asks for.
@@ -35,8 +36,9 @@ func (c *call) usageChunk(t text) []byte {
 	b := c.event(c.out.b[:0])
 	b = append(b, `,"choices":[],"usage":`...)
 	b = t.usage(b, "prompt_tokens", "completion_tokens")
-	c.out.b = append(b, "}\n\n"...)
-	return c.out.b
+	b = append(b, "}\n\n"...)
+	c.out.b = b
+	return b
 }
 
 func (c *call) event(b []byte) []byte {

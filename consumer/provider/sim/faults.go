@@ -36,13 +36,19 @@ func faults() []fault {
 			"Invalid 'input': string too long.")},
 		{"content_policy_violation", *invalid(400, "content_policy_violation",
 			"Your request was rejected as a result of our safety system.")},
-		{"slow_down", failure{status: 429, typ: "rate_limit_error", code: "slow_down",
-			message: "Your request rate has increased too quickly. Please slow down."}},
+		{"slow_down", failure{
+			status: 429, typ: "rate_limit_error", code: "slow_down",
+			message: "Your request rate has increased too quickly. Please slow down.",
+		}},
 		{"server_error", plain(500)},
-		{"server_is_overloaded", failure{status: 503, typ: "service_unavailable_error",
-			code: "server_is_overloaded", message: "The server is currently overloaded. Please try again later."}},
-		{"overloaded_error", failure{status: 529,
-			body: `{"type":"error","error":{"type":"overloaded_error","message":"Overloaded"}}`}},
+		{"server_is_overloaded", failure{
+			status: 503, typ: "service_unavailable_error",
+			code: "server_is_overloaded", message: "The server is currently overloaded. Please try again later.",
+		}},
+		{"overloaded_error", failure{
+			status: 529,
+			body:   `{"type":"error","error":{"type":"overloaded_error","message":"Overloaded"}}`,
+		}},
 	}...)
 }
 
@@ -58,15 +64,19 @@ func accountFaults() []fault {
 		{"invalid_api_key", *invalid(401, "invalid_api_key", "Incorrect API key provided.")},
 		{"account_deactivated", *invalid(401, "account_deactivated",
 			"The account associated with this API key has been deactivated.")},
-		{"billing", failure{status: 402, typ: "billing_error", code: "billing_not_active",
-			message: "Your account is not active, please check your billing details on our website."}},
+		{"billing", failure{
+			status: 402, typ: "billing_error", code: "billing_not_active",
+			message: "Your account is not active, please check your billing details on our website.",
+		}},
 		{"permission", *invalid(403, "permission_denied",
 			"You have insufficient permissions for this operation.")},
 		{"unsupported_country", *invalid(403, "unsupported_country_region_territory",
 			"Country, region, or territory not supported")},
-		{"suspended", failure{status: 412, typ: "error", code: "PRECONDITION_FAILED",
+		{"suspended", failure{
+			status: 412, typ: "error", code: "PRECONDITION_FAILED",
 			message: "Account is suspended, possibly due to reaching the monthly spending limit " +
-				"or failure to pay past invoices."}},
+				"or failure to pay past invoices.",
+		}},
 		{"credit_balance", failure{status: 400, body: `{"type":"error","error":{"type":"invalid_request_error",` +
 			`"message":"Your credit balance is too low to access the Anthropic API."}}`}},
 		{"spend_limit", failure{status: 429, body: `{"type":"error","error":{"type":"rate_limit_error",` +

@@ -50,9 +50,7 @@ func FuzzMarker(f *testing.F) {
 		h := sim.New(parse(t, "hang=1us,trickle=1us"))
 		w := httptest.NewRecorder()
 		defer func() {
-			if p := recover(); p != nil && p != http.ErrAbortHandler {
-				panic(p)
-			}
+			aborted(recover())
 			if s := h.Stats(); s.InFlight != 0 || s.Answered+s.Failed != 1 {
 				t.Fatalf("%+v", s)
 			}

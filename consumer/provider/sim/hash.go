@@ -29,6 +29,9 @@ func mix(x uint64) uint64 {
 	return x ^ x>>31
 }
 
+// draw is the nth of the numbers that start from seed.
+func draw(seed uint64, nth int) uint64 { return mix(seed + uint64(max(nth, 0))) }
+
 // unit maps x to [0,1).
 func unit(x uint64) float64 { return float64(x>>11) / (1 << 53) }
 

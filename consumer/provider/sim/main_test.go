@@ -3,6 +3,7 @@ package sim_test
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -19,11 +20,11 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 const chatPath = "/v1/chat/completions"
 
-func parse(t testing.TB, spec string) sim.Config {
-	t.Helper()
+func parse(tb testing.TB, spec string) sim.Config {
+	tb.Helper()
 	c, err := sim.Parse(spec)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return c
 }
@@ -35,12 +36,12 @@ type line struct {
 	client *http.Client
 }
 
-func serve(t testing.TB, spec string) line {
-	t.Helper()
-	h := sim.New(parse(t, spec))
+func serve(tb testing.TB, spec string) line {
+	tb.Helper()
+	h := sim.New(parse(tb, spec))
 	s := httptest.NewServer(h)
 	client := &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 64}}
-	t.Cleanup(func() {
+	tb.Cleanup(func() {
 		client.CloseIdleConnections()
 		s.Close()
 	})
@@ -55,15 +56,17 @@ type reply struct {
 	err    error
 }
 
-func (r reply) failure(t testing.TB) (kind, code, message string) {
-	t.Helper()
+func (r reply) failure(tb testing.TB) (kind, code, message string) {
+	tb.Helper()
 	var e struct {
 		Error struct {
-			Type, Code, Message string
-		}
+			Type    string `json:"type"`
+			Code    string `json:"code"`
+			Message string `json:"message"`
+		} `json:"error"`
 	}
 	if err := json.Unmarshal([]byte(r.body), &e); err != nil {
-		t.Fatalf("body %q: %v", r.body, err)
+		tb.Fatalf("body %q: %v", r.body, err)
 	}
 	return e.Error.Type, e.Error.Code, e.Error.Message
 }
@@ -78,11 +81,11 @@ func (l line) do(req *http.Request) reply {
 	return reply{resp.StatusCode, resp.Header, string(b), err}
 }
 
-func (l line) post(t testing.TB, path, id, body string) reply {
-	t.Helper()
-	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, l.url+path, strings.NewReader(body))
+func (l line) post(tb testing.TB, path, id, body string) reply {
+	tb.Helper()
+	req, err := http.NewRequestWithContext(tb.Context(), http.MethodPost, l.url+path, strings.NewReader(body))
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	if id != "" {
 		req.Header.Set("X-Client-Request-Id", id)
@@ -90,36 +93,43 @@ func (l line) post(t testing.TB, path, id, body string) reply {
 	return l.do(req)
 }
 
-func (l line) get(t testing.TB, path string) reply {
-	t.Helper()
-	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, l.url+path, nil)
+func (l line) get(tb testing.TB, path string) reply {
+	tb.Helper()
+	req, err := http.NewRequestWithContext(tb.Context(), http.MethodGet, l.url+path, nil)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return l.do(req)
 }
 
-func (l line) ask(t testing.TB, id, prompt string) reply {
-	t.Helper()
-	return l.post(t, chatPath, id, chat(prompt))
+func (l line) ask(tb testing.TB, id, prompt string) reply {
+	tb.Helper()
+	return l.post(tb, chatPath, id, chat(prompt))
 }
 
 // direct asks the handler without a network, so that it can be done in fake time. A call
 // that ends without a reply has status 0.
-func direct(t testing.TB, h http.Handler, id, prompt string) (r reply) {
-	t.Helper()
+func direct(tb testing.TB, h http.Handler, id, prompt string) (r reply) {
+	tb.Helper()
 	defer func() {
-		if p := recover(); p != nil && p != http.ErrAbortHandler {
-			panic(p)
-		} else if p != nil {
+		if aborted(recover()) {
 			r = reply{err: http.ErrAbortHandler}
 		}
 	}()
-	req := httptest.NewRequestWithContext(t.Context(), http.MethodPost, chatPath, bytes.NewBufferString(chat(prompt)))
+	req := httptest.NewRequestWithContext(tb.Context(), http.MethodPost, chatPath, bytes.NewBufferString(chat(prompt)))
 	req.Header.Set("X-Client-Request-Id", id)
 	w := httptest.NewRecorder()
 	h.ServeHTTP(w, req)
 	return reply{w.Code, w.Header(), w.Body.String(), nil}
+}
+
+// aborted says whether p is net/http's own panic, which means no reply; any other goes on.
+func aborted(p any) bool {
+	err, _ := p.(error)
+	if p != nil && !errors.Is(err, http.ErrAbortHandler) {
+		panic(p)
+	}
+	return p != nil
 }
 
 func number(i int) string { return "job-" + strconv.Itoa(i) }
