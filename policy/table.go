@@ -15,7 +15,7 @@ type Rule struct {
 	// Name is shown as Fault.Rule.
 	Name string `yaml:"name"`
 	// Status lists HTTP statuses; a single digit stands for its hundred, 5 for 500 to 599.
-	Status []int `yaml:"status,omitempty"`
+	Status Statuses `yaml:"status,omitempty"`
 	// Code matches a whole code of the body. As providers mix the two up, a type counts too.
 	Code string `yaml:"code,omitempty"`
 	// Type matches a whole type of the body and no code.
@@ -29,6 +29,26 @@ type Rule struct {
 	Alone bool `yaml:"alone,omitempty"`
 	// Class is one of Classes.
 	Class Class `yaml:"class"`
+}
+
+// Statuses are HTTP statuses, or the first digits of them. In YAML one may stand without brackets.
+type Statuses []int
+
+// UnmarshalYAML reads a list, or one status alone.
+func (s *Statuses) UnmarshalYAML(unmarshal func(any) error) error {
+	one := 0
+	if unmarshal(&one) == nil {
+		*s = Statuses{one}
+		return nil
+	}
+	return unmarshal((*[]int)(s))
+}
+
+// Validate says why the rule can be no row of a table: no name, no condition, a class that is
+// none of Classes, a pattern that is no regular expression.
+func (r Rule) Validate() error {
+	_, err := compile(r)
+	return err
 }
 
 // Table judges replies by its rules, in order: the first that matches decides. It is safe for

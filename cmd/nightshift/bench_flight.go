@@ -1,10 +1,12 @@
 package main
 
 import (
+	"bufio"
 	"context"
 	"errors"
 	"fmt"
 	"os"
+	"os/exec"
 	"strings"
 	"sync"
 	"time"
@@ -54,11 +56,16 @@ func (s *starts) Call(ctx context.Context, c policy.Call) policy.Reply {
 }
 
 func (a *app) benchFlight(ctx context.Context, f benchFlags) (err error) {
-	b, err := a.newBench(ctx, f, "latency="+f.latency.String())
+	b, err := a.newBench(ctx, f, "")
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, b.close()) }()
+	stopSim, err := b.simElsewhere(ctx, "latency="+f.latency.String())
+	if err != nil {
+		return err
+	}
+	defer stopSim()
 	s, err := b.newStage(ctx, "1s")
 	if err != nil {
 		return err
@@ -90,8 +97,35 @@ func (a *app) benchFlight(ctx context.Context, f benchFlags) (err error) {
 	printf(t, "rate\t%.0f jobs/s, %.0f %% of the ideal %.0f\n", perSecond(f.jobs, took),
 		100*ideal.Seconds()/took.Seconds(), perSecond(f.jobs, ideal))
 	printf(t, "longest gap between calls\t%s\n", counted.gap.Round(time.Millisecond))
-	printf(t, "RSS, provider and broker included\t%d MiB before, %d MiB at most\n", before, peak)
+	printf(t, "RSS, broker included\t%d MiB before, %d MiB at most\n", before, peak)
 	return t.Flush()
+}
+
+// simElsewhere serves the provider in a process of its own, so that its memory is not ours.
+func (b *bench) simElsewhere(ctx context.Context, spec string) (stop func(), err error) {
+	self, err := os.Executable()
+	if err != nil {
+		return nil, err
+	}
+	cmd := exec.CommandContext(ctx, self, "simulate", spec)
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		return nil, err
+	}
+	if err := cmd.Start(); err != nil {
+		return nil, fmt.Errorf("start the simulated provider: %w", err)
+	}
+	stop = func() {
+		_ = cmd.Process.Kill()
+		_ = cmd.Wait() // it was killed
+	}
+	line, err := bufio.NewReader(out).ReadString('\n')
+	if err != nil {
+		stop()
+		return nil, fmt.Errorf("start the simulated provider: %w", err)
+	}
+	b.base = strings.TrimSpace(line)
+	return stop, nil
 }
 
 // rss is the resident memory of this process in MiB, or 0 where the system does not tell.

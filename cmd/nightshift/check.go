@@ -92,7 +92,7 @@ func (a *app) checkProvider(ctx context.Context) (string, error) {
 	start := time.Now()
 	r := p.Call(ctx, policy.Call{ID: "check", Path: "/v1/chat/completions", Body: fmt.Appendf(nil,
 		`{"model":%q,"max_tokens":1,"messages":[{"role":"user","content":"Hi"}]}`, model)})
-	if f := policy.Classify(r); f != nil {
+	if f := n.classify(r); f != nil {
 		err := fmt.Errorf("%s with model %s: %w", n.name, model, f)
 		if words := f.Words(); words != "" {
 			err = fmt.Errorf("%w: %s", err, words)

@@ -109,7 +109,7 @@ func (a *app) root() *cobra.Command {
 	a.flags.global(root.PersistentFlags())
 	root.AddCommand(
 		a.runCommand(), a.submitCommand(), a.workCommand(), a.statusCommand(), a.resultsCommand(),
-		a.deadCommand(), a.resumeCommand(), a.simulateCommand(), a.checkCommand(), a.benchCommand(), a.versionCommand(),
+		a.deadCommand(), a.resumeCommand(), a.simulateCommand(), a.checkCommand(), a.explainCommand(), a.benchCommand(), a.versionCommand(),
 	)
 	return root
 }

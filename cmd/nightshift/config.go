@@ -13,6 +13,7 @@ import (
 
 	"github.com/goccy/go-yaml"
 
+	"nightshift/policy"
 	"nightshift/producer"
 )
 
@@ -30,6 +31,8 @@ type config struct {
 	NATS      natsConfig                `yaml:"nats"`
 	Providers map[string]providerConfig `yaml:"providers"`
 	Queues    map[string]queueConfig    `yaml:"queues"`
+	// Rules go before the built-in ones that say what a reply means; a provider's before these.
+	Rules []policy.Rule `yaml:"rules"`
 }
 
 type natsConfig struct {
@@ -54,6 +57,7 @@ type providerConfig struct {
 	Timeout     time.Duration `yaml:"timeout"`
 	ProbeEvery  time.Duration `yaml:"probe_every"`
 	Sim         string        `yaml:"sim"`
+	Rules       []policy.Rule `yaml:"rules"`
 }
 
 type queueConfig struct {
@@ -79,7 +83,10 @@ func loadConfig(path string) (*config, error) {
 	if err := yaml.UnmarshalWithOptions(text, &c, yaml.Strict()); err != nil {
 		return nil, configError(path, err)
 	}
-	return &c, c.validate(path)
+	if err := c.validate(path); err != nil {
+		return nil, err
+	}
+	return &c, c.checkRules(path, text)
 }
 
 // configError keeps the line and the reason of a YAML error, but not the lines around it: a

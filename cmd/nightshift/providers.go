@@ -29,6 +29,7 @@ const (
 type named struct {
 	name string
 	providerConfig
+	table *policy.Table // with the user's rules; nil where there are none
 }
 
 // pickProvider finds the provider of a queue and lays the flags over its settings.
@@ -51,7 +52,8 @@ func (a *app) pickProvider(queue string) (named, error) {
 	if n.Kind != simName && f.sim != "" {
 		return n, usageError{hint(errors.New("--sim describes the simulated provider"), "add --provider sim")}
 	}
-	return n, nil
+	n.table, err = newTable(n.Rules, a.config.Rules)
+	return n, err
 }
 
 func (a *app) baseProvider(queue string) (named, error) {
@@ -61,11 +63,11 @@ func (a *app) baseProvider(queue string) (named, error) {
 		name = configured[0]
 	}
 	if p, ok := a.config.Providers[name]; ok {
-		return named{name, p}, nil
+		return named{name: name, providerConfig: p}, nil
 	}
 	switch {
 	case name == simName:
-		return named{simName, providerConfig{Kind: simName}}, nil
+		return named{name: simName, providerConfig: providerConfig{Kind: simName}}, nil
 	case name != "" && name != openAIName:
 		known := slices.Compact(slices.Sorted(slices.Values(append(configured, openAIName, simName))))
 		return named{}, usageError{hint(fmt.Errorf("no provider %q", name), "known are: %s", strings.Join(known, ", "))}
@@ -84,7 +86,7 @@ func (a *app) openAIFromEnvironment() (named, error) {
 				"set OPENAI_API_KEY, or give --base-url, or a %s, or --provider sim to try it without one", defaultConfigFile)
 		}
 	}
-	return named{openAIName, p}, nil
+	return named{name: openAIName, providerConfig: p}, nil
 }
 
 // build makes the provider and returns with it how to end what it started.
@@ -138,6 +140,7 @@ func (n named) key() (func() string, error) {
 func (n named) account(p consumer.Provider) consumer.Account {
 	return consumer.Account{Name: n.name, Provider: p, Guard: policy.GuardConfig{
 		MaxInFlight: n.MaxInFlight, RequestsPerMinute: n.RPM, Timeout: n.Timeout, ProbeEvery: n.ProbeEvery,
+		Classify: n.classify,
 	}}
 }
 
