@@ -55,11 +55,14 @@ func (c *Consumer) deliver(ctx context.Context, q *queue, m jetstream.Msg) bool 
 		c.settle(d, outcome, fault, nil, policy.Decision{})
 		return false
 	}
-	r := q.guard.Do(ctx, d.job.Key, q.Attempts-len(d.history.Attempts), func(ctx context.Context) policy.Reply {
+	task := policy.Task{
+		Key: d.job.Key, Allowed: q.Attempts - len(d.history.Attempts),
+		Call:     policy.Call{ID: d.job.Batch + "/" + d.job.Key, Path: d.job.URL, Body: d.job.Body},
+		Timeouts: d.history.Timeouts(), Deadline: d.job.Deadline,
+	}
+	r := q.guard.DoTask(ctx, task, func(ctx context.Context) policy.Reply {
 		c.stats.calls.Add(1)
-		return q.provider.Call(ctx, policy.Call{
-			ID: d.job.Batch + "/" + d.job.Key, Path: d.job.URL, Body: d.job.Body,
-		})
+		return q.provider.Call(ctx, task.Call)
 	})
 	switch {
 	case r.Cancelled:
@@ -126,7 +129,7 @@ func (c *Consumer) needless(ctx context.Context, d *delivery) (outcome, *policy.
 	switch {
 	case err != nil:
 		return dead, &policy.Fault{Class: policy.Malformed, Rule: "decode", Message: err.Error()}
-	case !d.job.Deadline.IsZero() && now.After(d.job.Deadline):
+	case d.queue.guard.TooLate(d.job.Deadline):
 		return dead, &policy.Fault{Class: policy.Expired, Rule: "deadline"}
 	case c.guilty(d):
 		return dead, &policy.Fault{Class: policy.CrashLoop, Rule: "crash limit"}

@@ -27,7 +27,7 @@ func TestLongQueueIsRemoved(t *testing.T) {
 	}
 	cons, err := w.js.Consumer(t.Context(), producer.Stream, "work-default")
 	check(t, err)
-	if info := cons.CachedInfo(); info.NumAckPending+int(info.NumPending) > 0 { //nolint:gosec // few
+	if info := cons.CachedInfo(); info.NumAckPending+int(info.NumPending) > 0 {
 		t.Errorf("%d jobs are open and %d queued", info.NumAckPending, info.NumPending)
 	}
 }

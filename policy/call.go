@@ -14,18 +14,18 @@ import (
 // judge the class of its fault, not an error. Reply and fault are those of the last call that
 // was heard to its end.
 type tries struct {
-	guard   *Guard
-	ctx     context.Context //nolint:containedctx // lives no longer than the call it belongs to
-	ask     func(context.Context) Reply
-	allowed int
-	slot    bool // of the window, and no call has used it yet
-	made    int
-	heard   bool
-	cut     bool // the caller's context ended the last call: it says nothing
-	last    bool // no further try in place
-	reply   Reply
-	fault   *Fault
-	failed  []Attempt
+	guard  *Guard
+	ctx    context.Context //nolint:containedctx // lives no longer than the call it belongs to
+	ask    func(context.Context) Reply
+	task   Task
+	slot   bool // of the window, and no call has used it yet
+	made   int
+	heard  bool
+	cut    bool // the caller's context ended the last call: it says nothing
+	last   bool // no further try in place
+	reply  Reply
+	fault  *Fault
+	failed []Attempt
 }
 
 // call makes one call. It holds a slot of the window only while the call is on its way, not
@@ -53,18 +53,18 @@ func (t *tries) call(exec failsafe.Execution[*tries]) (*tries, error) {
 	if fault != nil {
 		t.failed = append(t.failed, NewAttempt(sent, g.c.Provider, reply.Latency, fault))
 	}
-	// A provider that names a time is left alone until then: that is the queue's work.
-	t.last = !outage(fault) || fault.RetryAfter > 0 || t.made >= t.allowed
+	// A provider that names a time is left alone until then, and what took too long gets more
+	// time when it comes again: that is the queue's work.
+	t.last = !outage(fault) || fault.RetryAfter > 0 || fault.Class == Timeout || t.made >= t.task.Allowed
 	return t, nil
 }
 
 // again says whether one more try in place may be made, and takes a slot and a turn for it.
 // What has happened since the first try counts: others may have been told to wait, or have the
-// slot by now. Then it is the queue's work. A timeout hides the tries from the retry policy,
-// so that it asks for one more even after the last.
+// slot by now. Then it is the queue's work.
 func (t *tries) again() bool {
 	g := t.guard
-	if held, shut := g.stopped(); held || shut > 0 || t.last || t.ctx.Err() != nil {
+	if held, shut := g.stopped(); held || shut > 0 || t.last || t.ctx.Err() != nil || g.TooLate(t.task.Deadline) {
 		return false
 	}
 	got, _ := g.window.TryTake(1)
@@ -82,6 +82,11 @@ func (t *tries) leave() {
 // answer asks and classifies the reply. An answer that came at the last moment is one,
 // whatever the timeout says.
 func (t *tries) answer(ctx context.Context) (Reply, *Fault) {
+	if d := t.task.Deadline; !d.IsZero() {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithDeadline(ctx, d)
+		defer cancel()
+	}
 	r := safely(ctx, t.ask)
 	f := t.guard.c.Classify(r)
 	switch {
@@ -121,6 +126,7 @@ func (g *Guard) account(sent, now time.Time, f *Fault) {
 	switch {
 	case f == nil:
 		g.window.Answered(now.Sub(sent), now)
+		g.latest.add(now.Sub(sent))
 		g.gate.answered(sent)
 		return
 	case f.Class == Overloaded:

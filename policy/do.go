@@ -22,25 +22,49 @@ type Result struct {
 	Cancelled bool
 }
 
-// Do calls ask under the policies. The caller must hold one slot from Take, which Do returns.
-// allowed bounds the calls that may be made, at least one. ask must honour its context and
-// read the whole body before it returns; a panic in it counts as a failed call.
+// Task is what Do has to know of a job.
+type Task struct {
+	// Key names the job among others where the provider's health is judged.
+	Key string
+	// Allowed bounds the calls that may be made, at least one.
+	Allowed int
+	// Call tells the time limit; the zero Call has GuardConfig.Timeout.
+	Call Call
+	// Timeouts is how many of the job's latest calls ran out of time (see History.Timeouts).
+	// The next may take longer.
+	Timeouts int
+	// Deadline of the job; zero for none. No call goes on after it, and none is begun that is
+	// likely to.
+	Deadline time.Time
+}
+
+// Do is DoTask for a job that asks for nothing special.
 func (g *Guard) Do(ctx context.Context, job string, allowed int, ask func(context.Context) Reply) Result {
-	t := &tries{guard: g, ctx: ctx, ask: ask, allowed: allowed, slot: true}
+	return g.DoTask(ctx, Task{Key: job, Allowed: allowed}, ask)
+}
+
+// DoTask calls ask under the policies. The caller must hold one slot from Take, which DoTask
+// returns. ask must honour its context and read the whole body before it returns; a panic in it
+// counts as a failed call.
+func (g *Guard) DoTask(ctx context.Context, task Task, ask func(context.Context) Reply) Result {
+	t := &tries{guard: g, ctx: ctx, ask: ask, task: task, slot: true}
 	defer t.leave()
 	f := g.turn(ctx)
 	g.pace.forget(1) // after turn, which took the place that was promised
 	if ctx.Err() != nil {
 		return Result{Cancelled: true}
 	}
+	if f == nil && g.TooLate(task.Deadline) {
+		f = &Fault{Class: Expired, Rule: "deadline"}
+	}
 	if f != nil {
 		return Result{Fault: f}
 	}
-	_, err := g.exec.WithContext(ctx).GetWithExecution(t.call)
+	_, err := g.limits.executor(grown(g.c.limit(task.Call), task.Timeouts)).WithContext(ctx).GetWithExecution(t.call)
 	r := Result{Reply: t.reply, Fault: t.fault, Calls: t.made, Attempts: t.failed}
 	switch {
 	case t.heard: // whatever came after it: a refusal by our own policies is no news
-		r.Evidence = g.judge(job, r.Fault)
+		r.Evidence = g.judge(task.Key, r.Fault)
 	case ctx.Err() != nil:
 		r.Cancelled = true
 	default:

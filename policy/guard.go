@@ -16,8 +16,10 @@ type GuardConfig struct {
 	MaxInFlight int
 	// Start is the window's first limit. Default 16, at most MaxInFlight.
 	Start int
-	// Timeout of one call, its body read included. Default 60 s.
-	Timeout time.Duration
+	// Timeout of one call, its body read included. Default 60 s, or what Timeouts says of the
+	// endpoint. A call after a timeout has half as long again, up to three times.
+	Timeout  time.Duration
+	Timeouts Timeouts
 	// Tries is how many calls are made in place, within seconds, before a transient fault
 	// sends the job back to the queue. Default 2.
 	Tries int
@@ -42,6 +44,7 @@ type GuardConfig struct {
 func (c GuardConfig) withDefaults() GuardConfig {
 	setDefault(&c.MaxInFlight, 64)
 	setDefault(&c.Start, 16)
+	c.Timeouts = c.Timeouts.withDefaults(c.Timeout)
 	setDefault(&c.Timeout, time.Minute)
 	setDefault(&c.Tries, 2)
 	setDefault(&c.ProbeEvery, time.Minute)
@@ -74,8 +77,9 @@ type Guard struct {
 	gate    gate
 	pace    *pace
 	health  *Health
+	limits  limits
+	latest  latencies
 	breaker circuitbreaker.CircuitBreaker[*tries]
-	exec    failsafe.Executor[*tries]
 
 	mu    sync.Mutex
 	hold  *Hold
@@ -94,8 +98,8 @@ func NewGuard(c GuardConfig) *Guard {
 	g.breaker = newBreaker(g)
 	// Outermost first. Retry is outside the breaker so that each call is judged and an open
 	// breaker ends the tries; the bulkhead waits inside the breaker, so that an open one takes
-	// no permit. The timeout is innermost, so that waiting is not timed.
-	g.exec = failsafe.With[*tries](newRetry(c), g.breaker, newBulkhead(c), newTimeout(c))
+	// no permit. The timeout is innermost (see limits), so that waiting is not timed.
+	g.limits.around = []failsafe.Policy[*tries]{newRetry(c), g.breaker, newBulkhead(c)}
 	return g
 }
 

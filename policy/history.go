@@ -47,6 +47,14 @@ type History struct {
 	Alone int `json:"alone,omitempty"`
 }
 
+// Timeouts counts the latest attempts, in a row, that ran out of time.
+func (h History) Timeouts() (n int) {
+	for n < len(h.Attempts) && h.Attempts[len(h.Attempts)-1-n].Class == Timeout {
+		n++
+	}
+	return n
+}
+
 // Crashes counts the deliveries that ended without any outcome since the latest noted one:
 // workers that died, or lost their lease, with the job in hand. deliveries counts the present
 // one; resets counts how often a restart of the broker found the job in hand and started the

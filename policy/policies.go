@@ -2,8 +2,11 @@ package policy
 
 import (
 	"errors"
+	"slices"
+	"sync"
 	"time"
 
+	"github.com/failsafe-go/failsafe-go"
 	"github.com/failsafe-go/failsafe-go/budget"
 	"github.com/failsafe-go/failsafe-go/bulkhead"
 	"github.com/failsafe-go/failsafe-go/circuitbreaker"
@@ -15,9 +18,7 @@ import (
 func outage(f *Fault) bool { return f != nil && f.Class.Verdict() == VerdictRetry }
 
 func newRetry(c GuardConfig) retrypolicy.RetryPolicy[*tries] {
-	again := func(t *tries, err error) bool {
-		return errors.Is(err, timeout.ErrExceeded) || t != nil && !t.last
-	}
+	again := func(t *tries, _ error) bool { return t != nil && !t.last }
 	b := retrypolicy.NewBuilder[*tries]().HandleIf(again).
 		WithMaxAttempts(c.Tries).
 		WithJitterFactor(.25).ReturnLastFailure().
@@ -61,5 +62,30 @@ func newBulkhead(c GuardConfig) bulkhead.Bulkhead[*tries] {
 	return bulkhead.NewBuilder[*tries](uint(c.MaxInFlight)).WithMaxWaitTime(c.Timeout).Build()
 }
 
-// newTimeout ends a call by its context, and waits for it to return.
-func newTimeout(c GuardConfig) timeout.Timeout[*tries] { return timeout.New[*tries](c.Timeout) }
+// limits keep one executor for each time limit that was met. All share the policies around the
+// timeout, which ends a call by its context and waits for it to return.
+type limits struct {
+	around []failsafe.Policy[*tries]
+
+	mu   sync.Mutex
+	each map[time.Duration]failsafe.Executor[*tries]
+}
+
+// maxLimits is more than the endpoints and the steps by which their limits grow come to.
+const maxLimits = 64
+
+func (l *limits) executor(d time.Duration) failsafe.Executor[*tries] {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if e, ok := l.each[d]; ok {
+		return e
+	}
+	e := failsafe.With(append(slices.Clip(l.around), timeout.New[*tries](d))...)
+	if l.each == nil {
+		l.each = map[time.Duration]failsafe.Executor[*tries]{}
+	}
+	if len(l.each) < maxLimits {
+		l.each[d] = e
+	}
+	return e
+}

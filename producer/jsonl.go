@@ -14,7 +14,7 @@ import (
 
 const (
 	// The default of nats.conf's max_payload, less room for headers.
-	defaultMaxLine = 8<<20 - 64<<10
+	defaultMaxLine = 8<<20 - Headroom
 	maxErrors      = 20
 )
 

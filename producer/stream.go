@@ -12,6 +12,13 @@ import (
 // Stream is the name of the stream that holds the jobs not yet ended.
 const Stream = "JOBS"
 
+// Headroom is how many bytes a job must leave of the broker's largest message, so that its dead
+// letter, which carries its history beside it, fits as well.
+const Headroom = 64 << 10
+
+// headerRoom is the part of it that the headers of a job may take.
+const headerRoom = 8 << 10
+
 const subjectRoot = "jobs."
 
 // Config says how the streams of jobs and manifests are made when they do not exist yet.
@@ -55,12 +62,18 @@ func createJobs(ctx context.Context, js jetstream.JetStream, c Config) error {
 		// A full queue says so to the publisher; the oldest job is never dropped.
 		Discard:            jetstream.DiscardNew,
 		MaxBytes:           maxBytes,
+		MaxMsgSize:         maxMsgSize(js),
 		Duplicates:         2 * time.Minute,
 		AllowDirect:        true,
 		AllowAtomicPublish: true,
 		Replicas:           max(c.Replicas, 1),
 	})
 	return wrap(err, "create stream "+Stream)
+}
+
+// maxMsgSize makes the queue refuse a job whose dead letter would not fit.
+func maxMsgSize(js jetstream.JetStream) int32 {
+	return int32(max(js.Conn().MaxPayload()-Headroom+headerRoom, 0)) //nolint:gosec // at most 64 MiB
 }
 
 func wrap(err error, what string) error {

@@ -27,6 +27,7 @@ type benchFlags struct {
 	size                   int
 	dir                    string
 	profile                string
+	line                   func(i int) string // of the prompts; nil for words of size
 }
 
 func (a *app) benchCommand() *cobra.Command {
@@ -38,7 +39,8 @@ func (a *app) benchCommand() *cobra.Command {
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	cmd.AddCommand(a.benchOverheadCommand(), a.benchSubmitCommand(), a.benchFlightCommand())
+	cmd.AddCommand(a.benchOverheadCommand(), a.benchSubmitCommand(), a.benchFlightCommand(),
+		a.benchStormCommand())
 	return cmd
 }
 
@@ -90,6 +92,9 @@ func (b *bench) writeJobs() error {
 	defer d.abandon()
 	prompt := strings.Repeat("lorem ipsum dolor ", b.size/18+1)[:b.size]
 	for i := range b.jobs {
+		if b.line != nil {
+			prompt = b.line(i)
+		}
 		err := d.line(fmt.Appendf(nil, `{"custom_id":"job-%07d","method":"POST","url":"/v1/chat/completions","body":`+
 			`{"model":"gpt-4o-mini","messages":[{"role":"user","content":"%07d %s"}]}}`, i, i, prompt))
 		if err != nil {

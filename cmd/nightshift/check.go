@@ -87,7 +87,7 @@ func (a *app) checkProvider(ctx context.Context) (string, error) {
 	}
 	defer stop()
 	model := firstOf(n.Model, "gpt-4o-mini")
-	ctx, cancel := context.WithTimeout(ctx, firstOf(n.Timeout, time.Minute))
+	ctx, cancel := context.WithTimeout(ctx, firstOf(n.Timeouts.Chat, n.Timeout, time.Minute))
 	defer cancel()
 	start := time.Now()
 	r := p.Call(ctx, policy.Call{ID: "check", Path: "/v1/chat/completions", Body: fmt.Appendf(nil,

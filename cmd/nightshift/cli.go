@@ -12,6 +12,8 @@ import (
 	"github.com/rs/zerolog"
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
+
+	"nightshift/producer"
 )
 
 // The exit codes.
@@ -30,6 +32,7 @@ type app struct {
 	started        time.Time
 	flags          flags
 	config         *config
+	limits         producer.Limits
 	log            zerolog.Logger
 }
 

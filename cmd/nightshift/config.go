@@ -58,6 +58,8 @@ type providerConfig struct {
 	ProbeEvery  time.Duration `yaml:"probe_every"`
 	Sim         string        `yaml:"sim"`
 	Rules       []policy.Rule `yaml:"rules"`
+	// Timeouts are those of single endpoints, beside Timeout for all.
+	Timeouts policy.Timeouts `yaml:"timeouts"`
 }
 
 type queueConfig struct {
@@ -107,7 +109,7 @@ func (c *config) validate(path string) error {
 			return fmt.Errorf("%s: provider name %q: use 1 to 64 of A-Z a-z 0-9 _ -", path, name)
 		case p.Kind != "openai" && p.Kind != "sim":
 			return fmt.Errorf("%s: provider %s: kind %q: use openai or sim", path, name, p.Kind)
-		case p.MaxInFlight < 0 || p.RPM < 0 || p.Timeout < 0 || p.ProbeEvery < 0:
+		case p.MaxInFlight < 0 || p.RPM < 0 || p.Timeout < 0 || p.ProbeEvery < 0 || p.Timeouts.Negative():
 			return fmt.Errorf("%s: provider %s: a limit is negative", path, name)
 		}
 	}

@@ -15,7 +15,6 @@ import (
 
 	"nightshift/consumer"
 	"nightshift/policy"
-	"nightshift/producer"
 )
 
 // output is the answers file and the errors file of a run. Both are written under another name
@@ -195,7 +194,7 @@ func (r *runState) writeOutputs(ctx context.Context) (*summary, error) {
 
 // keysInOrder goes through the keys of the batch in the order of its file.
 func (r *runState) keysInOrder(ctx context.Context, yield func(string) bool) error {
-	for e, err := range r.src.Entries(ctx, r.report, producer.Limits{}) {
+	for e, err := range r.src.Entries(ctx, r.report, r.limits) {
 		if err != nil {
 			return err
 		}

@@ -44,7 +44,9 @@ func (a *app) pickProvider(queue string) (named, error) {
 	n.Sim = firstOf(f.sim, n.Sim)
 	n.MaxInFlight = firstOf(f.maxInFlight, n.MaxInFlight)
 	n.RPM = firstOf(f.rpm, n.RPM)
-	n.Timeout = firstOf(f.timeout, n.Timeout)
+	if f.timeout != 0 { // over all that the file says
+		n.Timeout, n.Timeouts = f.timeout, policy.Timeouts{}
+	}
 	n.ProbeEvery = firstOf(f.probeEvery, n.ProbeEvery)
 	if f.apiKeyEnv != "" {
 		n.APIKeyEnv, n.APIKeyFile = f.apiKeyEnv, ""
@@ -139,8 +141,8 @@ func (n named) key() (func() string, error) {
 // account is the provider with its limits, for the consumer.
 func (n named) account(p consumer.Provider) consumer.Account {
 	return consumer.Account{Name: n.name, Provider: p, Guard: policy.GuardConfig{
-		MaxInFlight: n.MaxInFlight, RequestsPerMinute: n.RPM, Timeout: n.Timeout, ProbeEvery: n.ProbeEvery,
-		Classify: n.classify,
+		MaxInFlight: n.MaxInFlight, RequestsPerMinute: n.RPM, Timeout: n.Timeout, Timeouts: n.Timeouts,
+		ProbeEvery: n.ProbeEvery, Classify: n.classify,
 	}}
 }
 

@@ -118,7 +118,11 @@ func (a *app) openSource(path string) (*producer.Source, error) {
 
 // validate looks through the whole file before anything is published.
 func (a *app) validate(ctx context.Context, src *producer.Source) (producer.Report, error) {
-	r, err := src.Validate(ctx, producer.Limits{})
+	var err error
+	if a.limits, err = a.lineLimits(ctx); err != nil {
+		return producer.Report{}, err
+	}
+	r, err := src.Validate(ctx, a.limits)
 	if err != nil || r.Invalid == 0 {
 		return r, err
 	}
@@ -152,7 +156,7 @@ func (r *runState) finish(ctx context.Context) error {
 }
 
 func (a *app) submission(b string, queue string) producer.Submission {
-	return producer.Submission{Queue: queue, Batch: b, SkipInvalid: a.flags.skipInvalid}
+	return producer.Submission{Queue: queue, Batch: b, SkipInvalid: a.flags.skipInvalid, Limits: a.limits}
 }
 
 func (a *app) checkOnHold() error {

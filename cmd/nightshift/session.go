@@ -100,3 +100,15 @@ func (s *session) ended(ctx context.Context, batch, key string) (bool, error) {
 	}
 	return err == nil, err
 }
+
+// lineLimits is how long a line may be: what the embedded broker takes, or a server elsewhere.
+func (a *app) lineLimits(ctx context.Context) (producer.Limits, error) {
+	if a.natsURL() == "" {
+		return producer.Limits{}, nil
+	}
+	b, err := a.openBroker(ctx)
+	if err != nil {
+		return producer.Limits{}, err
+	}
+	return producer.Limits{MaxLine: int(b.Conn().MaxPayload()) - producer.Headroom}, b.Close()
+}

@@ -29,6 +29,7 @@ func TestScripts(t *testing.T) {
 		"[[sim:insufficient_quotax1]]":    {[]int{429, 200}, "chat.completion"},
 		"[[sim:credit_balance]]":          {[]int{400}, "credit balance is too low"},
 		"[[sim:context_length_exceeded]]": {[]int{400}, "maximum context length"},
+
 		"[[sim:status=400,code=context_length_exceeded]]": {[]int{400}, "maximum context length"},
 		"[[sim:code=slow_down,status=503,times=1]]":       {[]int{503, 200}, "chat.completion"},
 		"[[sim:status=418,code=teapot,type=kettle]]":      {[]int{418}, `"type":"kettle","param":null,"code":"teapot"`},
