@@ -111,7 +111,8 @@ func (a *app) root() *cobra.Command {
 	root.SetUsageTemplate(strings.ReplaceAll(root.UsageTemplate(), ".FlagUsages", fmt.Sprintf(".FlagUsagesWrapped %d", columns)))
 	a.flags.global(root.PersistentFlags())
 	root.AddCommand(
-		a.runCommand(), a.submitCommand(), a.workCommand(), a.statusCommand(), a.resultsCommand(),
+		a.completeQueueFlag(a.runCommand()), a.completeQueueFlag(a.submitCommand()),
+		a.completeQueueFlag(a.workCommand()), a.statusCommand(), a.resultsCommand(),
 		a.deadCommand(), a.resumeCommand(), a.simulateCommand(), a.checkCommand(), a.explainCommand(), a.benchCommand(), a.versionCommand(),
 	)
 	return root

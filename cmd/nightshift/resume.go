@@ -9,11 +9,12 @@ import (
 
 func (a *app) resumeCommand() *cobra.Command {
 	return &cobra.Command{
-		Use:     "resume PROVIDER",
-		Short:   "End the hold of a provider: workers call it again at once",
-		Example: "  nightshift resume openai",
-		Args:    oneArg("PROVIDER"),
-		RunE:    func(cmd *cobra.Command, args []string) error { return a.resume(cmd.Context(), args[0]) },
+		Use:               "resume PROVIDER",
+		Short:             "End the hold of a provider: workers call it again at once",
+		Example:           "  nightshift resume openai",
+		Args:              oneArg("PROVIDER"),
+		ValidArgsFunction: a.completeProviders,
+		RunE:              func(cmd *cobra.Command, args []string) error { return a.resume(cmd.Context(), args[0]) },
 	}
 }
 
