@@ -93,6 +93,7 @@ type Consumer struct {
 	guards map[string]*policy.Guard
 	queues []*queue
 	stats  stats
+	odd    odd
 
 	cell chan struct{}  // holds the one suspect that is being called
 	jobs sync.WaitGroup // deliveries under way

@@ -1,6 +1,7 @@
 package consumer_test
 
 import (
+	"context"
 	"encoding/json"
 	"testing"
 	"time"
@@ -69,12 +70,16 @@ func reason(t *testing.T, s *nats.Subscription) policy.Class {
 func TestMarkerDuringTheCall(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, "")
-	w.put(t, "b", line("good", "[[sim:ok,latency=300ms]]"))
-	w.put(t, "b", line("bad", "[[sim:status=400,code=context_length_exceeded,latency=300ms]]"))
-	run := w.start(t)
-	eventually(t, "the calls", func() bool { return w.Stats().InFlight == 2 })
+	w.put(t, "b", line("good", "x"))
+	w.put(t, "b", line("bad", "[[sim:context_length_exceeded]]"))
+	answers := make(chan struct{})
+	run := w.start(t, func(c *consumer.Config) {
+		c.Accounts[0].Provider = slow{c.Accounts[0].Provider, answers}
+	})
+	eventually(t, "the calls", func() bool { return w.Stats().Calls == 2 })
 	w.mark(t, "b", "good", policy.CrashLoop)
 	w.mark(t, "b", "bad", policy.CrashLoop)
+	close(answers)
 	w.drained(t)
 	want := consumer.Counts{Dead: 2, ByClass: map[policy.Class]int{policy.CrashLoop: 2}}
 	if diff := cmp.Diff(want, w.counts(t, "b")); diff != "" {
@@ -84,6 +89,21 @@ func TestMarkerDuringTheCall(t *testing.T) {
 		t.Errorf("letter %+v", l)
 	}
 	eventually(t, "it is counted", func() bool { return run.Stats().Doubled == 1 })
+}
+
+// slow is a provider whose answers come when the channel is closed.
+type slow struct {
+	consumer.Provider
+	answers <-chan struct{}
+}
+
+func (s slow) Call(ctx context.Context, c policy.Call) policy.Reply {
+	r := s.Provider.Call(ctx, c)
+	select {
+	case <-s.answers:
+	case <-ctx.Done():
+	}
+	return r
 }
 
 // Both marker and entry stand, only the broker was not told.

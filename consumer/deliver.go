@@ -70,6 +70,7 @@ func (c *Consumer) deliver(ctx context.Context, q *queue, m jetstream.Msg) bool 
 	case r.Fault == nil:
 		c.settle(d, answered, nil, &r, policy.Decision{})
 	default:
+		c.noteOdd(d, r.Fault)
 		terms := policy.Terms{Attempts: q.Attempts, Deadline: d.job.Deadline}
 		decision := policy.Decide(r.Fault, d.history, len(r.Attempts), r.Evidence, terms, time.Now())
 		c.settle(d, outcomeOf(decision), r.Fault, &r, decision)

@@ -38,18 +38,33 @@ func TestTransientFaultsAreAnswered(t *testing.T) {
 // What never heals is dead after the attempts of its queue, each of them on record.
 func TestFaultsForEver(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, "hang=1m")
-	want := map[string]policy.Class{
-		"500": policy.ServerError, "hang": policy.Timeout, "reset": policy.Network, "half": policy.Network,
-		"html": policy.ServerError, "garbage": policy.BadReply,
+	for name, c := range map[string]struct {
+		timeout time.Duration
+		want    map[string]policy.Class
+	}{
+		"no reply": {300 * time.Millisecond, map[string]policy.Class{"hang": policy.Timeout}},
+		"a reply": {patience, map[string]policy.Class{
+			"500": policy.ServerError, "reset": policy.Network, "half": policy.Network,
+			"html": policy.ServerError, "garbage": policy.BadReply,
+		}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			failForEver(t, c.timeout, c.want)
+		})
 	}
+}
+
+func failForEver(t *testing.T, timeout time.Duration, want map[string]policy.Class) {
+	t.Helper()
+	w := newWorld(t, "hang=1m")
 	for word := range want {
 		w.put(t, "b", line(word, "[[sim:"+word+"]]"))
 	}
 	const attempts = 3
 	w.start(t, func(c *consumer.Config) {
 		c.Queues[0].Attempts = attempts
-		c.Accounts[0].Guard.Timeout, c.Accounts[0].Guard.Tries = 1500*time.Millisecond, 1
+		c.Accounts[0].Guard.Timeout, c.Accounts[0].Guard.Tries = timeout, 1
 	})
 	for word, class := range want {
 		l := w.letter(t, "b", word)

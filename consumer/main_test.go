@@ -184,10 +184,14 @@ func (w *world) counts(t *testing.T, batch string) consumer.Counts {
 	return c
 }
 
-// ended waits until so many jobs of a batch have an ending.
+// ended waits until so many jobs of a batch have an ending. The patience is for each tenth of
+// them: how fast a thousand end is the machine's business.
 func (w *world) ended(t *testing.T, batch string, n int) consumer.Counts {
 	t.Helper()
-	eventually(t, fmt.Sprintf("%d endings", n), func() bool { return w.counts(t, batch).Ended() >= n })
+	for tenth := range 10 {
+		want := n * (tenth + 1) / 10
+		eventually(t, fmt.Sprintf("%d endings", want), func() bool { return w.counts(t, batch).Ended() >= want })
+	}
 	return w.counts(t, batch)
 }
 

@@ -18,6 +18,7 @@ type tries struct {
 	ctx    context.Context //nolint:containedctx // lives no longer than the call it belongs to
 	ask    func(context.Context) Reply
 	task   Task
+	place  place
 	slot   bool // of the window, and no call has used it yet
 	made   int
 	heard  bool
@@ -45,10 +46,13 @@ func (t *tries) call(exec failsafe.Execution[*tries]) (*tries, error) {
 	reply.Latency = now.Sub(sent)
 	if fault != nil && t.ctx.Err() != nil && unheard(reply) {
 		g.window.End()
+		g.scout.back()
 		t.cut, t.last = true, true
 		return t, nil
 	}
 	t.heard, t.reply, t.fault = true, reply, fault
+	g.scout.back()
+	g.pace.replied(&t.place, sent, now, &reply, fault)
 	g.account(sent, now, fault)
 	if fault != nil {
 		t.failed = append(t.failed, NewAttempt(sent, g.c.Provider, reply.Latency, fault))
@@ -69,7 +73,7 @@ func (t *tries) again() bool {
 	}
 	got, _ := g.window.TryTake(1)
 	t.slot = got == 1
-	return t.slot && g.turn(t.ctx) == nil
+	return t.slot && t.turn() == nil
 }
 
 func (t *tries) leave() {
@@ -138,7 +142,11 @@ func (g *Guard) account(sent, now time.Time, f *Fault) {
 	// A window at its floor that is refused still calls as fast as the refusals come, so a
 	// provider that carries nothing shuts the gate too.
 	if f.Class == RateLimited || nothing || f.RetryAfter > 0 && (v == VerdictLater || v == VerdictRetry) {
-		if until, moved := g.gate.strike(f.RetryAfter, sent, now); moved {
+		waits := rateWaits
+		if nothing {
+			waits = overloadWaits
+		}
+		if until, moved := g.gate.strike(f.RetryAfter, waits, sent, now); moved {
 			g.c.OnGate(until)
 		}
 	}

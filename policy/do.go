@@ -49,7 +49,7 @@ func (g *Guard) Do(ctx context.Context, job string, allowed int, ask func(contex
 func (g *Guard) DoTask(ctx context.Context, task Task, ask func(context.Context) Reply) Result {
 	t := &tries{guard: g, ctx: ctx, ask: ask, task: task, slot: true}
 	defer t.leave()
-	f := g.turn(ctx)
+	f := t.turn()
 	g.pace.forget(1) // after turn, which took the place that was promised
 	if ctx.Err() != nil {
 		return Result{Cancelled: true}
@@ -88,18 +88,20 @@ const briefly = 3 * time.Second
 
 // turn waits until the pace and the gate let one more call through. The job was pulled when
 // both did, but the gate may have been shut since, and no call is made earlier than asked.
-func (g *Guard) turn(ctx context.Context) *Fault {
-	place := g.pace.take()
+func (t *tries) turn() *Fault {
+	g := t.guard
+	g.scout.wait(t.ctx)
+	t.place = g.pace.take(t.task.Call.Body)
 	for {
-		wait, rule := place.wait(), "own pace"
+		wait, rule := t.place.wait(), "own pace"
 		if shut := time.Until(g.gate.opens()); shut > wait {
 			wait, rule = shut, "gate shut"
 		}
 		if wait <= 0 {
 			return nil
 		}
-		if wait > briefly || sleep(ctx, wait, nil, nil) != nil {
-			place.giveUp()
+		if wait > briefly || sleep(t.ctx, wait, nil, nil) != nil {
+			g.pace.giveUp(&t.place)
 			return &Fault{Class: RateLimited, Rule: rule, RetryAfter: wait}
 		}
 	}

@@ -21,7 +21,7 @@ func Find(body []byte) (codes, types []string, message string) {
 type Gate struct{ g gate }
 
 func (g *Gate) Strike(retryAfter time.Duration, sent, now time.Time) (time.Time, bool) {
-	return g.g.strike(retryAfter, sent, now)
+	return g.g.strike(retryAfter, waits{backoffFirst, backoffMax}, sent, now)
 }
 func (g *Gate) Shut(until time.Time)    { g.g.shut(until) }
 func (g *Gate) Answered(sent time.Time) { g.g.answered(sent) }

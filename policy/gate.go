@@ -21,6 +21,18 @@ const (
 	jitterMax   = 5 * time.Second
 )
 
+// waits are those of refusals in a row that name no time.
+type waits struct{ first, most time.Duration }
+
+// After a rate limit the pace has come down, so that a moment is enough at first. A provider
+// that carries nothing gets one call at a time, and is found open soon after it is.
+//
+//nolint:gochecknoglobals // constants, if Go had such
+var (
+	rateWaits     = waits{250 * time.Millisecond, backoffMax}
+	overloadWaits = waits{time.Second, 2 * time.Second}
+)
+
 // Jitter returns d with up to a tenth added, at most five seconds, and never less than d.
 func Jitter(d time.Duration) time.Duration {
 	spread := min(time.Duration(float64(d)*jitterShare), jitterMax)
@@ -33,14 +45,14 @@ func Jitter(d time.Duration) time.Duration {
 // strike shuts the gate for retryAfter, or for a growing while when the provider gave none. The
 // calls that were sent before the gate opened again are one burst: they were refused for the
 // same reason, and are one strike however late their replies come.
-func (g *gate) strike(retryAfter time.Duration, sent, now time.Time) (until time.Time, moved bool) {
+func (g *gate) strike(retryAfter time.Duration, w waits, sent, now time.Time) (until time.Time, moved bool) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if retryAfter <= 0 {
 		if sent.Before(g.until) {
 			return g.until, false
 		}
-		retryAfter = backoff(g.strikes)
+		retryAfter = min(w.first<<min(g.strikes, 16), w.most)
 		g.strikes++
 	}
 	if !now.Add(retryAfter).After(g.until) { // shut that long already: the jitter is not added twice

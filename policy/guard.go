@@ -23,8 +23,9 @@ type GuardConfig struct {
 	// Tries is how many calls are made in place, within seconds, before a transient fault
 	// sends the job back to the queue. Default 2.
 	Tries int
-	// RequestsPerMinute is the pace; 0 is unlimited.
-	RequestsPerMinute int
+	// RequestsPerMinute and TokensPerMinute are the pace, where the provider's headers name no
+	// less; 0 is what the headers say, or else what its refusals teach.
+	RequestsPerMinute, TokensPerMinute int
 	// ProbeEvery is how often one job is tried while the provider is held. Default 60 s,
 	// and it doubles up to eight times that.
 	ProbeEvery time.Duration
@@ -76,6 +77,7 @@ type Guard struct {
 	window  *Window
 	gate    gate
 	pace    *pace
+	scout   scout
 	health  *Health
 	limits  limits
 	latest  latencies
@@ -93,7 +95,7 @@ func NewGuard(c GuardConfig) *Guard {
 	c = c.withDefaults()
 	g := &Guard{
 		c: c, window: NewWindow(c.Start, c.MaxInFlight), health: NewHealth(c.Health),
-		pace: newPace(c.RequestsPerMinute),
+		pace: newPace(c.RequestsPerMinute, c.TokensPerMinute),
 	}
 	g.breaker = newBreaker(g)
 	// Outermost first. Retry is outside the breaker so that each call is judged and an open

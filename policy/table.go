@@ -129,6 +129,12 @@ func pattern(to **regexp.Regexp, s string) error {
 	return nil
 }
 
+// Unknown says that only the status decided although the provider gave a code or a type: a row
+// that the table lacks.
+func (f *Fault) Unknown() bool {
+	return strings.HasPrefix(f.Rule, "status ") && f.Code+f.Type != ""
+}
+
 // decide gives the first row that matches. No built-in row speaks of 1xx, nor of a 2xx whose
 // body tells nothing: no answer came, which is the last word here.
 func (t *Table) decide(r Reply, status int, f finding) (Class, string) {

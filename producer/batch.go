@@ -38,6 +38,8 @@ type Batch struct {
 	Published int       `json:"published"`
 	Created   time.Time `json:"created"`
 	Submitted time.Time `json:"submitted,omitzero"`
+	// Deadline is that of all its jobs; zero for none.
+	Deadline time.Time `json:"deadline,omitzero"`
 
 	revision uint64
 }

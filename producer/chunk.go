@@ -3,6 +3,7 @@ package producer
 import (
 	"context"
 	"strconv"
+	"time"
 
 	"github.com/nats-io/nats.go"
 )
@@ -31,7 +32,7 @@ func (c *chunk) look() {
 
 // readChunks sends the entries of the source after the first skip, in chunks.
 func (s Submission) readChunks(ctx context.Context, src *Source, r Report, skip int, out chan<- chunk) error {
-	subject := Subject(s.Queue, s.Batch)
+	subject, deadline := Subject(s.Queue, s.Batch), deadlineText(s.Deadline)
 	var c chunk
 	for entry, err := range src.Entries(ctx, r, s.Limits) {
 		if err != nil {
@@ -44,7 +45,7 @@ func (s Submission) readChunks(ctx context.Context, src *Source, r Report, skip 
 			skip--
 			continue
 		}
-		c.add(subject, entry)
+		c.add(subject, entry, deadline)
 		if c.full() && !send(ctx, out, &c) {
 			return ctx.Err()
 		}
@@ -55,9 +56,20 @@ func (s Submission) readChunks(ctx context.Context, src *Source, r Report, skip 
 	return nil
 }
 
-func (c *chunk) add(subject string, e Entry) {
+// deadlineText is the header's value; "" for no deadline.
+func deadlineText(t time.Time) string {
+	if t.IsZero() {
+		return ""
+	}
+	return t.UTC().Format(time.RFC3339Nano)
+}
+
+func (c *chunk) add(subject string, e Entry, deadline string) {
 	m := &nats.Msg{Subject: subject, Header: nats.Header{}, Data: append([]byte(nil), e.Data...)}
 	c.lastLine, c.lastKey = e.Line, e.Job.Key
+	if deadline != "" {
+		m.Header.Set(HeaderDeadline, deadline)
+	}
 	if e.Err != nil {
 		c.lastKey = lineKey(e.Line)
 		m.Header.Set(HeaderLine, strconv.Itoa(e.Line))

@@ -54,6 +54,9 @@ type Submission struct {
 	// they are left out, so refuse the file first when the report counts any.
 	SkipInvalid bool
 	Limits      Limits
+	// Deadline is written on each job; zero for none. A submission that goes on keeps the one
+	// it began with.
+	Deadline time.Time
 	// Ended tells whether a job of the batch already has an ending. It is asked once when
 	// an interrupted submission goes on, and may be nil where nobody has worked yet.
 	Ended func(ctx context.Context, batch, key string) (bool, error)
@@ -71,7 +74,7 @@ func (p *Producer) Submit(ctx context.Context, src *Source, r Report, s Submissi
 		return b, err
 	}
 	// It goes on as it began: the mark counts the jobs of that choice on that queue.
-	s.Queue, s.SkipInvalid = b.Queue, b.Invalid > 0
+	s.Queue, s.SkipInvalid, s.Deadline = b.Queue, b.Invalid > 0, b.Deadline
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	chunks := make(chan chunk, 1)
@@ -98,7 +101,7 @@ func (p *Producer) Submit(ctx context.Context, src *Source, r Report, s Submissi
 func (p *Producer) claim(ctx context.Context, src *Source, r Report, s Submission) (Batch, error) {
 	b, err := p.Batch(ctx, s.Batch)
 	if errors.Is(err, ErrNoBatch) {
-		b = Batch{ID: s.Batch, Queue: s.Queue, File: src.Name(), Total: r.Jobs, Created: time.Now().UTC()}
+		b = Batch{ID: s.Batch, Queue: s.Queue, File: src.Name(), Total: r.Jobs, Created: time.Now().UTC(), Deadline: s.Deadline}
 		if s.SkipInvalid {
 			b.Total, b.Invalid = r.Jobs+r.Invalid, r.Invalid
 		}

@@ -176,3 +176,21 @@ func TestSubmitToAFullQueue(t *testing.T) {
 		}
 	}
 }
+
+// Every job of a batch has the batch's deadline, and one that goes on keeps it.
+func TestSubmitWithDeadline(t *testing.T) {
+	t.Parallel()
+	q := newQueue(t, producer.Config{})
+	src, r := validated(t, lines(3))
+	deadline := time.Date(2030, 1, 2, 3, 4, 5, 6, time.UTC)
+	b, err := q.Submit(t.Context(), src, r, producer.Submission{Queue: "fast", Batch: "b", Deadline: deadline})
+	check(t, err)
+	if !b.Deadline.Equal(deadline) {
+		t.Errorf("batch %+v", b)
+	}
+	for _, m := range q.take(t.Context(), t, "jobs.fast.b", nil) {
+		if got := m.Headers().Get(producer.HeaderDeadline); got != "2030-01-02T03:04:05.000000006Z" {
+			t.Errorf("deadline %q", got)
+		}
+	}
+}

@@ -63,7 +63,7 @@ type bench struct {
 	stop      func()
 }
 
-func (a *app) newBench(ctx context.Context, f benchFlags, spec string) (*bench, error) {
+func (a *app) newBench(ctx context.Context, f benchFlags) (*bench, error) {
 	tmp, err := os.MkdirTemp(f.dir, "nightshift-bench-")
 	if err != nil {
 		return nil, fmt.Errorf("make a directory for the benchmark: %w", err)
@@ -72,7 +72,7 @@ func (a *app) newBench(ctx context.Context, f benchFlags, spec string) (*bench, 
 	if err := b.writeJobs(); err != nil {
 		return nil, errors.Join(err, b.close())
 	}
-	if b.base, b.stop, err = startSim(ctx, spec); err != nil {
+	if b.base, b.stop, err = startSim(ctx, ""); err != nil {
 		return nil, errors.Join(err, os.RemoveAll(tmp))
 	}
 	return b, nil

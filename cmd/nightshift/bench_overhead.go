@@ -34,7 +34,7 @@ func (a *app) benchOverheadCommand() *cobra.Command {
 }
 
 func (a *app) benchOverhead(ctx context.Context, f benchFlags) (err error) {
-	b, err := a.newBench(ctx, f, "")
+	b, err := a.newBench(ctx, f)
 	if err != nil {
 		return err
 	}

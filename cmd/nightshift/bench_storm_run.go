@@ -82,7 +82,7 @@ func (a *app) storm(ctx context.Context, s storm, all []contender) ([]figures, e
 }
 
 func (a *app) race(ctx context.Context, s storm, c contender) (f figures, err error) {
-	b, err := a.newBench(ctx, benchFlags{jobs: s.jobs, inFlight: stormCeiling, line: s.line}, "")
+	b, err := a.newBench(ctx, benchFlags{jobs: s.jobs, inFlight: stormCeiling, line: s.line})
 	if err != nil {
 		return f, err
 	}

@@ -36,8 +36,7 @@ type storm struct {
 type goal struct {
 	used, refused, calls float64
 	dead                 map[policy.Class]int
-	mayDie               bool // the baseline of "dead" is not asked for
-	held                 int  // at most so many calls before the hold
+	held                 int // at most so many calls before the hold
 }
 
 // misses says what was not reached.
@@ -67,10 +66,10 @@ func (f figures) misses(s storm) error {
 
 func byCapacity(s sim.Stats) float64 { return s.Share() }
 
-// byLimit is the share of a limit a minute, the burst a provider begins with included.
+// byLimit is the share of a limit a minute. A burst at the start may bring it above one.
 func byLimit(perMinute int, of func(sim.Stats) int) func(sim.Stats) float64 {
 	perSecond := float64(perMinute) / 60
-	return func(s sim.Stats) float64 { return float64(of(s)) / (perSecond * (s.Seconds + 1)) }
+	return func(s sim.Stats) float64 { return float64(of(s)) / (perSecond * s.Seconds) }
 }
 
 func answers(s sim.Stats) int { return s.Answered }
@@ -192,7 +191,7 @@ func badOnes(i int) string {
 	switch {
 	case i%100 == 50:
 		return "[[sim:status=400,code=string_above_max_length]]"
-	case i == 7:
+	case i == 307:
 		return "[[sim:model_not_found]]"
 	}
 	return ""

@@ -26,7 +26,7 @@ func (a *app) benchSubmitCommand() *cobra.Command {
 }
 
 func (a *app) benchSubmit(ctx context.Context, f benchFlags) (err error) {
-	b, err := a.newBench(ctx, f, "")
+	b, err := a.newBench(ctx, f)
 	if err != nil {
 		return err
 	}

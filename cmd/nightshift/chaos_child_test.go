@@ -70,7 +70,7 @@ func start(t *testing.T, dir string, args ...string) *child {
 
 // childEnv is ours without what would configure nightshift, and without any provider's key.
 func childEnv() []string {
-	env := []string{asNightshift + "=1"}
+	env := []string{asNightshift + "=1", noSleepAtExit}
 	for _, v := range os.Environ() {
 		name, _, _ := strings.Cut(v, "=")
 		if !strings.HasPrefix(name, "NIGHTSHIFT_") && !strings.HasPrefix(name, "OPENAI_") && name != "XDG_STATE_HOME" {
@@ -123,10 +123,11 @@ func (c *child) must(code int) {
 	}
 }
 
-// until polls cond and fails the test if it does not come true in time.
+// until polls cond and fails the test if it does not come true in time. Most conds are a call of
+// the simulator: more often than this, they are what keeps a small machine busy.
 func until(t *testing.T, what string, cond func() bool) {
 	t.Helper()
-	for deadline := time.Now().Add(patience); !cond(); time.Sleep(5 * time.Millisecond) {
+	for deadline := time.Now().Add(patience); !cond(); time.Sleep(20 * time.Millisecond) {
 		if time.Now().After(deadline) {
 			t.Fatalf("waited in vain for %s", what)
 		}

@@ -86,7 +86,7 @@ func (a *app) checkProvider(ctx context.Context) (string, error) {
 		return "", err
 	}
 	defer stop()
-	model := firstOf(n.Model, "gpt-4o-mini")
+	model := n.checkModel()
 	ctx, cancel := context.WithTimeout(ctx, firstOf(n.Timeouts.Chat, n.Timeout, time.Minute))
 	defer cancel()
 	start := time.Now()

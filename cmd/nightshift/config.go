@@ -60,6 +60,18 @@ type providerConfig struct {
 	Rules       []policy.Rule `yaml:"rules"`
 	// Timeouts are those of single endpoints, beside Timeout for all.
 	Timeouts policy.Timeouts `yaml:"timeouts"`
+
+	// Settings that only some kinds have, see checkKind.
+	APIVersion string        `yaml:"api_version"`
+	KeyHeader  string        `yaml:"key_header"`
+	Stream     bool          `yaml:"stream"`
+	StreamIdle time.Duration `yaml:"stream_idle"`
+	MaxTokens  int           `yaml:"max_tokens"`
+	Raw        bool          `yaml:"raw"`
+	TeamID     string        `yaml:"team_id"`
+	JobType    string        `yaml:"job_type"`
+	Mode       string        `yaml:"mode"`
+	StateDir   string        `yaml:"state_dir"`
 }
 
 type queueConfig struct {
@@ -107,10 +119,11 @@ func (c *config) validate(path string) error {
 		switch {
 		case !producer.ValidName(name):
 			return fmt.Errorf("%s: provider name %q: use 1 to 64 of A-Z a-z 0-9 _ -", path, name)
-		case p.Kind != "openai" && p.Kind != "sim":
-			return fmt.Errorf("%s: provider %s: kind %q: use openai or sim", path, name, p.Kind)
 		case p.MaxInFlight < 0 || p.RPM < 0 || p.Timeout < 0 || p.ProbeEvery < 0 || p.Timeouts.Negative():
 			return fmt.Errorf("%s: provider %s: a limit is negative", path, name)
+		}
+		if err := p.checkKind(); err != nil {
+			return fmt.Errorf("%s: provider %s: %w", path, name, err)
 		}
 	}
 	for _, name := range slices.Sorted(maps.Keys(c.Queues)) {

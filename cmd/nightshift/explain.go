@@ -91,7 +91,7 @@ func (a *app) readReply(path string) ([]byte, error) {
 		if err != nil {
 			return nil, hint(fmt.Errorf("read reply: %w", err), "name a file, or - for standard input")
 		}
-		defer f.Close()
+		defer func() { _ = f.Close() }() // only read
 		in = f
 	}
 	text, err := io.ReadAll(io.LimitReader(in, maxReply+1))

@@ -54,8 +54,7 @@ func parseJSONReply(text []byte) (r policy.Reply, err error) {
 
 // jsonError names the line of a mistake.
 func jsonError(text []byte, err error) error {
-	var syntax *json.SyntaxError
-	if errors.As(err, &syntax) {
+	if syntax, ok := errors.AsType[*json.SyntaxError](err); ok {
 		at := text[:min(int(syntax.Offset), len(text))]
 		return fmt.Errorf("line %d: no valid JSON", 1+bytes.Count(at, []byte("\n")))
 	}

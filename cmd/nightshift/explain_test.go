@@ -97,11 +97,11 @@ func TestParseReplyRoundTrip(t *testing.T) {
 		body := rapid.StringMatching(`([{<a-z][ -~\n]{0,80})?`).Draw(t, "body")
 		end := rapid.SampledFrom([]string{"\n", "\r\n"}).Draw(t, "end")
 		before := rapid.SampledFrom([]string{"", "HTTP/1.1 100 Continue" + end + end}).Draw(t, "before")
-		curl := before + fmt.Sprintf("HTTP/1.1 %d Some Reason%s", status, end)
+		curl := fmt.Appendf(nil, "%sHTTP/1.1 %d Some Reason%s", before, status, end)
 		for name, value := range headers {
-			curl += name + ": " + value + end
+			curl = fmt.Appendf(curl, "%s: %s%s", name, value, end)
 		}
-		a, err := parseReply([]byte(curl + end + body))
+		a, err := parseReply(append(curl, end+body...))
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -17,7 +17,7 @@ type flags struct {
 
 	provider, baseURL, model, apiKeyEnv, sim string
 	maxInFlight, rpm, attempts               int
-	timeout, grace, probeEvery               time.Duration
+	timeout, grace, probeEvery, within       time.Duration
 
 	queue, output, batch, onHold string
 	skipInvalid, drain, json     bool

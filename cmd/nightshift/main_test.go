@@ -1,6 +1,7 @@
 package main
 
 import (
+	"flag"
 	"os"
 	"testing"
 )
@@ -9,9 +10,19 @@ import (
 // can kill, under the race detector where the tests are.
 const asNightshift = "TEST_BINARY_IS_NIGHTSHIFT"
 
+// noSleepAtExit is for the environment of these processes: the race detector would have each of
+// them sleep a second before it exits.
+const noSleepAtExit = "GORACE=atexit_sleep_ms=0"
+
+// TestMain runs more tests at once than there are processors: most of their time is waiting,
+// for a disk or a lease.
 func TestMain(m *testing.M) {
 	if os.Getenv(asNightshift) != "" {
 		main()
+	}
+	flag.Parse()
+	if err := flag.Set("test.parallel", "6"); err != nil {
+		panic(err)
 	}
 	os.Exit(m.Run())
 }

@@ -13,7 +13,6 @@ import (
 	"time"
 
 	"nightshift/consumer"
-	"nightshift/consumer/provider/openai"
 	"nightshift/consumer/provider/sim"
 	"nightshift/policy"
 )
@@ -54,6 +53,9 @@ func (a *app) pickProvider(queue string) (named, error) {
 	if n.Kind != simName && f.sim != "" {
 		return n, usageError{hint(errors.New("--sim describes the simulated provider"), "add --provider sim")}
 	}
+	if err := a.settleKind(&n); err != nil {
+		return n, err
+	}
 	n.table, err = newTable(n.Rules, a.config.Rules)
 	return n, err
 }
@@ -70,8 +72,10 @@ func (a *app) baseProvider(queue string) (named, error) {
 	switch {
 	case name == simName:
 		return named{name: simName, providerConfig: providerConfig{Kind: simName}}, nil
+	case name == anthropicName:
+		return a.anthropicFromEnvironment()
 	case name != "" && name != openAIName:
-		known := slices.Compact(slices.Sorted(slices.Values(append(configured, openAIName, simName))))
+		known := slices.Compact(slices.Sorted(slices.Values(append(configured, anthropicName, openAIName, simName))))
 		return named{}, usageError{hint(fmt.Errorf("no provider %q", name), "known are: %s", strings.Join(known, ", "))}
 	}
 	return a.openAIFromEnvironment()
@@ -89,26 +93,6 @@ func (a *app) openAIFromEnvironment() (named, error) {
 		}
 	}
 	return named{name: openAIName, providerConfig: p}, nil
-}
-
-// build makes the provider and returns with it how to end what it started.
-func (n named) build(ctx context.Context) (consumer.Provider, func(), error) {
-	c := openai.Config{BaseURL: n.BaseURL, Model: n.Model, MaxInFlight: firstOf(n.MaxInFlight, 64)}
-	var err error
-	stop := func() {}
-	if n.Kind == simName {
-		if c.BaseURL, stop, err = startSim(ctx, n.Sim); err != nil {
-			return nil, nil, err
-		}
-	} else if c.Key, err = n.key(); err != nil {
-		return nil, nil, err
-	}
-	o, err := openai.New(c)
-	if err != nil {
-		stop()
-		return nil, nil, fmt.Errorf("provider %s: %w", n.name, err)
-	}
-	return o, func() { o.Close(); stop() }, nil
 }
 
 // key returns how to get the API key. A file is read anew for every call, so that a key can be

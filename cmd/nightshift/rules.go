@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strconv"
 
 	"github.com/goccy/go-yaml"
 
@@ -45,7 +46,7 @@ func checkRules(path string, text []byte, where string, rules []policy.Rule) err
 		given := rules[i].Name
 		rules[i].Name = firstOf(given, place)
 		if err := rules[i].Validate(); err != nil {
-			return fmt.Errorf("%s: rule %q: %s", place, firstOf(given, fmt.Sprint(i+1)), oneLine(err.Error()))
+			return fmt.Errorf("%s: rule %q: %s", place, firstOf(given, strconv.Itoa(i+1)), oneLine(err.Error()))
 		}
 	}
 	return nil

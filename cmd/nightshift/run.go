@@ -69,7 +69,7 @@ func (r *runState) jobs() int {
 
 func (a *app) run(ctx context.Context, path string) (err error) {
 	r := &runState{app: a, started: time.Now()}
-	if err := errors.Join(a.checkOnHold(), a.checkNames()); err != nil {
+	if err := errors.Join(a.checkOnHold(), a.checkNames(), a.checkWithin()); err != nil {
 		return err
 	}
 	if a.flags.logLevel == "" && isTerminal(a.stderr) {
@@ -156,7 +156,11 @@ func (r *runState) finish(ctx context.Context) error {
 }
 
 func (a *app) submission(b string, queue string) producer.Submission {
-	return producer.Submission{Queue: queue, Batch: b, SkipInvalid: a.flags.skipInvalid, Limits: a.limits}
+	s := producer.Submission{Queue: queue, Batch: b, SkipInvalid: a.flags.skipInvalid, Limits: a.limits}
+	if a.flags.within > 0 {
+		s.Deadline = a.started.Add(a.flags.within)
+	}
+	return s
 }
 
 func (a *app) checkOnHold() error {

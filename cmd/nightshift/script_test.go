@@ -46,7 +46,7 @@ func TestScript(t *testing.T) {
 		Setup: func(e *testscript.Env) error {
 			e.Setenv("PATH", bin+string(os.PathListSeparator)+e.Getenv("PATH"))
 			e.Setenv(asNightshift, "1")
-			e.Setenv("GORACE", "atexit_sleep_ms=0") // it would be a second for every command
+			e.Vars = append(e.Vars, noSleepAtExit)
 			e.Setenv("SAMPLES", samples)
 			e.Setenv("XDG_STATE_HOME", filepath.Join(e.WorkDir, "state"))
 			return os.MkdirAll(filepath.Join(e.WorkDir, ".tmp"), 0o700)

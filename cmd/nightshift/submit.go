@@ -14,6 +14,7 @@ import (
 func (f *flags) submitting(fs *pflag.FlagSet) {
 	fs.StringVar(&f.queue, "queue", "", "`queue` to put the jobs on")
 	fs.StringVar(&f.batch, "batch", "", "`name` of the batch (default: made from the file's contents, so that the same file is the same batch)")
+	fs.DurationVar(&f.within, "within", 0, "`time` the jobs have from the first submission, such as 24h; what has not ended by then is a dead letter, expired (default no limit)")
 	fs.BoolVar(&f.skipInvalid, "skip-invalid", false, "make dead letters of invalid lines instead of refusing the file")
 }
 
@@ -30,7 +31,7 @@ func (a *app) submitCommand() *cobra.Command {
 }
 
 func (a *app) submit(ctx context.Context, path string) (err error) {
-	if err := a.checkNames(); err != nil {
+	if err := errors.Join(a.checkNames(), a.checkWithin()); err != nil {
 		return err
 	}
 	src, err := a.openSource(path)
@@ -74,6 +75,13 @@ func (a *app) submit(ctx context.Context, path string) (err error) {
 	printf(a.stderr, "%s on queue %s\n", plural(b.Total, "job"), b.Queue)
 	printf(a.stdout, "%s\n", b.ID)
 	return nil
+}
+
+func (a *app) checkWithin() error {
+	if a.flags.within >= 0 {
+		return nil
+	}
+	return usageError{hint(fmt.Errorf("--within %s", a.flags.within), "use a time such as 24h")}
 }
 
 // checkNames looks at the names that become tokens of subjects.

@@ -94,8 +94,7 @@ func (p *Provider) Call(ctx context.Context, c policy.Call) policy.Reply {
 // own are the members that the configuration sets in every request. Where it says nothing of
 // streams, a Messages line asks for one itself or does not.
 func (p *Provider) own() []chat.Member {
-	// A name that no request has makes Set check a body it changes nothing of.
-	members := []chat.Member{{Name: "nightshift"}}
+	var members []chat.Member
 	if p.c.Model != "" {
 		members = append(members, chat.String("model", p.c.Model))
 	}
@@ -130,7 +129,5 @@ func (p *Provider) answer(r policy.Reply) policy.Reply {
 	return r
 }
 
-// member names a member of an array's element, as a refusal does: messages[2].content.
-func member(array string, i int, rest string) string {
-	return array + "[" + strconv.Itoa(i) + "]" + rest
-}
+// element names one of an array, as a refusal does: messages[2].
+func element(array string, i int) string { return array + "[" + strconv.Itoa(i) + "]" }

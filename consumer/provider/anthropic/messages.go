@@ -54,7 +54,7 @@ type message struct {
 // what one side says in a row as one turn, as a tool's results must be.
 func (r *request) say(messages []jsontext.Value) error {
 	for i, v := range messages {
-		at := member("messages", i, "")
+		at := element("messages", i)
 		var m message
 		if err := read(v, &m, at); err != nil {
 			return err
@@ -116,7 +116,7 @@ func (m *message) assistant(said []block, at string) ([]block, error) {
 		said = append(said, block{Type: "text", Text: m.Refusal})
 	}
 	for i, v := range m.ToolCalls {
-		b, err := toolUse(v, member(at+".tool_calls", i, ""))
+		b, err := toolUse(v, element(at+".tool_calls", i))
 		if err != nil {
 			return nil, err
 		}
@@ -152,7 +152,7 @@ func content(v jsontext.Value, at string, images bool) ([]block, error) {
 	}
 	var blocks []block
 	for i, p := range parts {
-		b, err := p.block(member(at, i, ""), images)
+		b, err := p.block(element(at, i), images)
 		if err != nil {
 			return nil, err
 		}

@@ -76,7 +76,7 @@ type request struct {
 	Tools       []tool         `json:"tools,omitempty"`
 	ToolChoice  *toolChoice    `json:"tool_choice,omitempty"`
 	Metadata    *metadata      `json:"metadata,omitempty"`
-	Stream      bool           `json:"stream,omitempty"`
+	Stream      bool           `json:"stream,omitzero"`
 }
 
 type metadata struct {
@@ -187,8 +187,7 @@ func read(v jsontext.Value, to any, at string, options ...json.Options) error {
 		return nil
 	}
 	refusal := &chat.Refusal{Param: at, Why: "is not of the type that OpenAI documents"}
-	var semantic *json.SemanticError
-	if errors.As(err, &semantic) {
+	if semantic, ok := errors.AsType[*json.SemanticError](err); ok {
 		refusal.Param = path(at, semantic.JSONPointer)
 	}
 	if errors.Is(err, json.ErrUnknownName) {

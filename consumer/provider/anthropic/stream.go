@@ -33,28 +33,27 @@ type blockInFlight struct {
 }
 
 type event struct {
-	Type    string         `json:"type"`
-	Message object         `json:"message"`
-	Index   int            `json:"index"`
-	Block   object         `json:"content_block"`
-	Delta   object         `json:"delta"`
-	Usage   object         `json:"usage"`
-	Error   jsontext.Value `json:"error"`
+	Type    string `json:"type"`
+	Message object `json:"message"`
+	Index   int    `json:"index"`
+	Block   object `json:"content_block"`
+	Delta   object `json:"delta"`
+	Usage   object `json:"usage"`
 }
 
 // errEvent is all that is said of an event that cannot be read: its text stays here.
-var errEvent = errors.New("an event is not Anthropic's") //nolint:gochecknoglobals // an error, never changed
+var errEvent = errors.New("an event is not Anthropic's")
 
 // Add takes one event. Kinds that are new to it change nothing, as Anthropic asks.
 func (s *stream) Add(e sse.Event) (done bool, err error) {
+	if s.fault = chat.Fault(e); s.fault != nil {
+		return true, nil
+	}
 	var v event
 	if chat.Decode(e.Data, &v) != nil {
 		return false, errEvent
 	}
 	switch {
-	case v.Type == "error" || e.Name == "error":
-		s.fault = e.Data
-		return true, nil
 	case v.Type == "message_start":
 		s.message, s.usage, s.blocks = v.Message, object{}, map[int]*blockInFlight{}
 		return false, s.count(v.Message["usage"])
@@ -68,6 +67,7 @@ func (s *stream) Add(e sse.Event) (done bool, err error) {
 		}
 	case v.Type == "message_delta":
 		maps.Copy(s.message, v.Delta)
+		maps.DeleteFunc(v.Usage, func(_ string, n jsontext.Value) bool { return given(n) == nil })
 		maps.Copy(s.usage, v.Usage)
 	case v.Type == "message_stop":
 		s.stopped = true

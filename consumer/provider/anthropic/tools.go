@@ -18,21 +18,24 @@ type tool struct {
 type toolChoice struct {
 	Type    string `json:"type"`
 	Name    string `json:"name,omitempty"`
-	OneOnly bool   `json:"disable_parallel_tool_use,omitempty"`
+	OneOnly bool   `json:"disable_parallel_tool_use,omitzero"`
 }
 
 // equip puts the tools and their choice into the request.
 func (r *request) equip(q question) error {
 	for i, v := range q.Tools {
-		t, err := function(v, member("tools", i, ""))
+		t, err := function(v, element("tools", i))
 		if err != nil {
 			return err
 		}
 		r.Tools = append(r.Tools, t)
 	}
-	choice, err := choose(q.ToolChoice)
-	if err != nil {
-		return err
+	var choice *toolChoice
+	if given(q.ToolChoice) != nil {
+		var err error
+		if choice, err = choose(q.ToolChoice); err != nil {
+			return err
+		}
 	}
 	oneOnly := q.Parallel != nil && !*q.Parallel
 	if choice == nil && oneOnly {
@@ -76,14 +79,14 @@ func function(v jsontext.Value, at string) (tool, error) {
 	return t, nil
 }
 
-// choose reads tool_choice; nil means that the model chooses.
+// choose reads tool_choice.
 func choose(v jsontext.Value) (*toolChoice, error) {
-	switch c := compact(v); {
-	case given(v) == nil:
-		return nil, nil
-	case c == `"auto"`, c == `"none"`:
-		return &toolChoice{Type: strings.Trim(c, `"`)}, nil
-	case c == `"required"`:
+	switch compact(v) {
+	case `"auto"`:
+		return &toolChoice{Type: "auto"}, nil
+	case `"none"`:
+		return &toolChoice{Type: "none"}, nil
+	case `"required"`:
 		return &toolChoice{Type: "any"}, nil
 	}
 	var named struct {

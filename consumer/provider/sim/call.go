@@ -47,7 +47,7 @@ func (c *call) arrive(now time.Duration) {
 	job := hash(0, id)
 	c.arrival = c.h.jobs.arrive(id, job, now)
 	c.key = mix(job ^ mix(c.plan.Seed))
-	c.h.door.arrive(c.arrival, c.arrival.early || c.h.told.early(now))
+	c.h.door.arrive(c.arrival, c.arrival.early || c.h.told.early(now, c.plan.grace()))
 	if !c.plan.HeadersOff {
 		c.w.set("X-Request-Id", string(appendHex([]byte("req_"), draw(c.key, c.arrival.nth))))
 	}

@@ -39,6 +39,9 @@ type Config struct {
 	OutageStatus int
 	// Closed is how long every call gets a 429 that says, by Retry-After, when to come.
 	Closed time.Duration
+	// Grace is how long after a Retry-After was sent a call of another job is not early: it was
+	// on its way and could not know. 0 means 250 ms.
+	Grace time.Duration
 
 	// Rates, per call: Errors answers 500, Hangs nothing for Hang, Resets the connection,
 	// Half a body shorter than announced, HTML a proxy's 502, Slow a body that takes Trickle,
@@ -78,6 +81,7 @@ func (c *Config) words() int             { return max(0, cmp.Or(c.Words, 8)) }
 func (c *Config) hang() time.Duration    { return cmp.Or(c.Hang, 10*time.Minute) }
 func (c *Config) trickle() time.Duration { return cmp.Or(c.Trickle, 5*time.Second) }
 func (c *Config) outageStatus() int      { return cmp.Or(c.OutageStatus, 503) }
+func (c *Config) grace() time.Duration   { return cmp.Or(c.Grace, 250*time.Millisecond) }
 func (c *Config) rates() [rated]float64 {
 	return [rated]float64{c.Errors, c.Hangs, c.Resets, c.Half, c.HTML, c.Slow, c.Garbage}
 }

@@ -6,10 +6,6 @@ import (
 	"time"
 )
 
-// grace is how long after a Retry-After was sent a call may still come: it was on its way
-// and could not know.
-const grace = 250 * time.Millisecond
-
 // told remembers the Retry-Afters sent, to anybody, and finds the calls that come too
 // early. They bind all clients: the limit is the account's, and one gate shared by all
 // workers is what a polite fleet has. Without the grace is only the job that was told
@@ -37,8 +33,9 @@ func (t *told) tell(at, until time.Duration) {
 	t.last.Store(int64(until))
 }
 
-// early says whether a call that arrives now comes before a time it can know of.
-func (t *told) early(now time.Duration) bool {
+// early says whether a call that arrives now comes before a time it can know of: what was
+// told within the grace it cannot.
+func (t *told) early(now, grace time.Duration) bool {
 	if int64(now) >= t.last.Load() {
 		return false
 	}

@@ -76,6 +76,7 @@ func (c *Config) fields() []field {
 		{"outage", &c.Outage},
 		{"outage_status", &c.OutageStatus},
 		{"closed", &c.Closed},
+		{"grace", &c.Grace},
 		{"errors", &c.Errors},
 		{"hangs", &c.Hangs},
 		{"resets", &c.Resets},

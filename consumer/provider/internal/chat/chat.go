@@ -65,7 +65,7 @@ type Usage struct {
 // Cached tells how much of a prompt came from the provider's cache, and how much went there.
 type Cached struct {
 	Read    int `json:"cached_tokens"`
-	Written int `json:"cache_creation_tokens,omitempty"`
+	Written int `json:"cache_creation_tokens,omitzero"`
 }
 
 // NewAnswer is an answer of one choice, made now.

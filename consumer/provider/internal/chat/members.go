@@ -24,8 +24,11 @@ func String(name, value string) Member {
 }
 
 // Set returns the object with these members before its others, which keep their bytes and
-// their order.
+// their order. Without any, the body is not looked at.
 func Set(body []byte, members ...Member) ([]byte, error) {
+	if len(members) == 0 {
+		return body, nil
+	}
 	d := jsontext.NewDecoder(bytes.NewReader(body))
 	if t, err := d.ReadToken(); err != nil || t.Kind() != '{' {
 		return nil, fmt.Errorf("set %s: the body is no JSON object", members[0].Name)
