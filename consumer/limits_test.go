@@ -36,7 +36,9 @@ func TestRateLimitStorm(t *testing.T) {
 			}
 			got := w.ended(t, "b", c.jobs)
 			w.drained(t)
-			if s := w.Stats(); s.Early != 0 || s.Refused == 0 || got.Dead != 0 {
+			// Where headers tell the limit, nobody runs into it.
+			stormy := c.spec != "rpm=30,burst=4"
+			if s := w.Stats(); s.Early != 0 || stormy != (s.Refused > 0) || got.Dead != 0 {
 				t.Errorf("stats %+v, counts %+v", s, got)
 			}
 		})
@@ -103,11 +105,12 @@ func TestIdleWorkersAtAShutGate(t *testing.T) {
 // open.
 func TestOutage(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, "outage=0s-2s,outage_status=500,latency=5ms")
+	w := newWorld(t, "outage=0s-1h,outage_status=500,latency=5ms")
 	const n = 100
 	w.putMany(t, "b", n, "x")
 	run := w.start(t)
 	eventually(t, "the breaker opens", func() bool { return run.Stats().Providers["acme"].Breaker != "closed" })
+	w.Set(healthy())
 	got := w.ended(t, "b", n)
 	if got.Dead != 0 {
 		t.Errorf("counts %+v", got)

@@ -62,7 +62,7 @@ func newWorld(t *testing.T, spec string) *world {
 
 func stream(t *testing.T, nc *nats.Conn) jetstream.JetStream {
 	t.Helper()
-	js, err := jetstream.New(nc)
+	js, err := jetstream.New(nc, jetstream.WithDefaultTimeout(patience))
 	check(t, err)
 	return js
 }
@@ -81,7 +81,8 @@ type worker struct {
 	done chan error
 }
 
-// config is of a worker of queue default that is quick about everything.
+// config is of a worker of queue default that is quick to wait and to try again, and slow to give
+// up on what only a busy machine delays.
 func (w *world) config(t *testing.T) consumer.Config {
 	t.Helper()
 	p, err := openai.New(openai.Config{BaseURL: w.url + "/v1"})
@@ -89,11 +90,11 @@ func (w *world) config(t *testing.T) consumer.Config {
 	t.Cleanup(p.Close)
 	return consumer.Config{
 		Accounts: []consumer.Account{{Name: "acme", Provider: p, Guard: policy.GuardConfig{
-			MaxInFlight: 32, Timeout: 5 * time.Second, RetryDelay: 10 * time.Millisecond,
+			MaxInFlight: 32, Timeout: patience, RetryDelay: 10 * time.Millisecond,
 			ProbeEvery: time.Hour, OutageDelay: 100 * time.Millisecond,
 		}}},
 		Queues: []consumer.Queue{{Name: "default", Account: "acme"}},
-		Grace:  10 * time.Second,
+		Grace:  patience,
 	}
 }
 

@@ -51,6 +51,9 @@ func (g *Guard) DoTask(ctx context.Context, task Task, ask func(context.Context)
 	defer t.leave()
 	f := t.turn()
 	g.pace.forget(1) // after turn, which took the place that was promised
+	if t.place.size != (size{}) {
+		g.wake() // it may have taken less than was thought
+	}
 	if ctx.Err() != nil {
 		return Result{Cancelled: true}
 	}

@@ -105,7 +105,7 @@ type mark struct {
 
 // learn takes in what the headers of a reply show. They tell of the moment at which the call
 // arrived: what was taken or corrected since counts as well.
-func (m *meter) learn(l Limit, k mark, sent time.Time) {
+func (m *meter) learn(l Limit, k mark, usual float64, sent time.Time) {
 	if !l.Max.Known || l.Per == 0 {
 		return
 	}
@@ -118,8 +118,9 @@ func (m *meter) learn(l Limit, k mark, sent time.Time) {
 	if l.Remaining.N > 0 {
 		m.burst = max(m.burst, float64(l.Remaining.N)+owed)
 	}
-	// Where the provider allows much at once, others may owe most of it: that is theirs to use.
-	spare := max(0, m.burst-2*m.atOnce(share*m.shown))
+	// Where the provider allows much at once, others may owe most of it, and late calls some.
+	once := m.atOnce(share * m.shown)
+	spare := max(0, m.burst-2*once) + max(0, min(m.burst, 2*once)-once-usual)/2
 	full := sent.Add(seconds((owed - spare) / m.shown))
 	m.correct(full.Sub(k.full) - (m.shift - k.shift))
 }

@@ -145,11 +145,12 @@ func (p *pace) replied(t *place, sent, now time.Time, r *Reply, f *Fault) {
 	if refused {
 		p.back(t, now)
 	}
+	usual := p.tokens.usual().units()
 	for i, l := range [meters]Limit{shown.Requests, shown.Tokens, shown.Input, shown.Output} {
-		p.limits[i].learn(l, t.marks[i], sent)
+		p.limits[i].learn(l, t.marks[i], usual[i], sent)
 		p.limited = p.limited || p.limits[i].shown > 0
 	}
-	if refused && !shown.Requests.Max.Known && !shown.Tokens.Max.Known {
+	if refused && !shown.Tokens.Max.Known {
 		p.limits[perRequests].refused(p.accepted.rate(now), sent, now)
 		p.limited = true
 	}

@@ -68,20 +68,18 @@ func (q *queue) take(ctx context.Context, tb fataler, subject string, settle fun
 		Durable: "test", FilterSubject: subject, AckPolicy: jetstream.AckExplicitPolicy, MaxAckPending: -1,
 	})
 	check(tb, err)
-	for {
-		batch, err := c.FetchNoWait(1000)
+	for n := int(c.CachedInfo().NumPending); len(all) < n; {
+		batch, err := c.Fetch(min(n-len(all), 1000), jetstream.FetchMaxWait(patience))
 		check(tb, err)
-		got := len(all)
 		for m := range batch.Messages() {
 			all = append(all, m)
 			if settle != nil {
 				settle(m)
 			}
 		}
-		if len(all) == got {
-			return all
-		}
+		check(tb, batch.Error())
 	}
+	return all
 }
 
 // keys gives the jobs of messages as their consumer sees them.

@@ -177,11 +177,11 @@ func (c stormScale) faults() []storm {
 	down.name, down.title, down.sim.OutageStatus = "down", fmt.Sprintf("503 for %s, then open", c.outage), 503
 	quota := storm{name: "quota", title: "insufficient_quota, fixed later", sim: c.provider(), jobs: c.ordinary}
 	quota.sim.Fault, quota.sim.Until, quota.probe, quota.want = "insufficient_quota", c.fixed, time.Second, goal{held: 16 + 3}
-	bad := storm{name: "bad", title: "one job in 100 bad, one model missing", sim: c.provider(), jobs: c.ordinary, line: badOnes}
+	bad := storm{name: "bad", title: "one job in 100 bad, a model missing", sim: c.provider(), jobs: c.ordinary, line: badOnes}
 	bad.want = goal{dead: map[policy.Class]int{policy.BadRequest: c.ordinary / 100, policy.NotFound: 1}, calls: 1}
 	flood := storm{name: "flood", title: "every job 400", sim: c.provider(), jobs: c.ordinary, end: 3 * time.Second}
 	flood.sim.Bad, flood.want = 1, goal{dead: map[policy.Class]int{policy.BadRequest: 49}, held: 64}
-	broken := storm{name: "broken", title: "5 % hangs, resets, half bodies, HTML", sim: c.provider(), jobs: c.ordinary}
+	broken := storm{name: "broken", title: "5 % hangs, resets, half bodies, HTML", sim: c.provider(), jobs: max(c.ordinary, 3000)}
 	broken.sim.Hangs, broken.sim.Resets, broken.sim.Half, broken.sim.HTML = .0125, .0125, .0125, .0125
 	broken.timeout, broken.want = c.timeout, goal{calls: 1.06}
 	return []storm{outage, down, quota, bad, flood, broken}

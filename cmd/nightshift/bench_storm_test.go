@@ -19,7 +19,7 @@ func TestStorms(t *testing.T) {
 			if s.want.calls > 1 {
 				s.want.calls += .05
 			}
-			a := &app{stdout: io.Discard, stderr: io.Discard, log: zerolog.Nop()}
+			a := &app{stdout: io.Discard, stderr: io.Discard, log: zerolog.Nop(), config: &config{}}
 			rows, err := a.storm(t.Context(), s, []contender{{"nightshift", stormOurs}})
 			if err != nil {
 				t.Fatal(err)

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -187,14 +188,14 @@ func FuzzStream(f *testing.F) {
 	f.Add(told)
 	f.Add("data: {\"type\":\"message_start\",\"message\":{\"usage\":{\"a\":[]}}}\n\ndata: {\"type\":\"content_block_start\",\"content_block\":{\"text\":7}}\n\n" +
 		"data: {\"type\":\"content_block_delta\",\"delta\":{\"text\":\"\\ud800\",\"partial_json\":\"{\"}}\n\ndata: {\"type\":\"message_stop\"}\n\n")
-	text := make(chan string, 1)
+	var text atomic.Pointer[string]
 	p := open(f, anthropic.Config{BaseURL: serve(f, func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "text/event-stream")
-		_, _ = io.WriteString(w, <-text)
+		_, _ = io.WriteString(w, *text.Load())
 	})})
 	f.Fuzz(func(t *testing.T, s string) {
+		text.Store(&s)
 		for _, c := range []policy.Call{messages("{}"), chat(`{"messages":[{"role":"user","content":"hi"}]}`)} {
-			text <- s
 			r := p.Call(t.Context(), c)
 			if r.Err == nil && policy.Classify(r) == nil && !json.Valid(r.Body) {
 				t.Fatalf("%q became %q", s, r.Body)

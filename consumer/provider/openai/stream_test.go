@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -301,14 +302,14 @@ func FuzzStream(f *testing.F) {
 	f.Add(told)
 	f.Add("data: {\"choices\":[{\"index\":9,\"delta\":[1],\"finish_reason\":{}}],\"usage\":[{}]}\n\ndata: [DONE]\n\n")
 	f.Add("data: {\"choices\":{\"a\":1},\"error\":false}\n\ndata: {\"choices\":[{\"delta\":{\"a\":[{\"index\":1},\"b\"],\"a\":\"x\"}}]}\n\ndata: [DONE]\n\n")
-	text := make(chan string, 1)
+	var text atomic.Pointer[string]
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		f.Fatal(err)
 	}
 	s := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "text/event-stream")
-		_, _ = io.WriteString(w, <-text)
+		_, _ = io.WriteString(w, *text.Load())
 	})}
 	go func() { _ = s.Serve(l) }()
 	f.Cleanup(func() { _ = s.Close() })
@@ -318,7 +319,7 @@ func FuzzStream(f *testing.F) {
 	}
 	f.Cleanup(p.Close)
 	f.Fuzz(func(t *testing.T, s string) {
-		text <- s
+		text.Store(&s)
 		r := p.Call(t.Context(), call("{}"))
 		if r.Err == nil && policy.Classify(r) == nil && !json.Valid(r.Body) {
 			t.Fatalf("%q became %q", s, r.Body)
