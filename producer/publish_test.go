@@ -164,7 +164,7 @@ func TestSubmitToAFullQueue(t *testing.T) {
 	for end := time.After(patience); ; {
 		select {
 		case <-full:
-			seen += len(q.take(t.Context(), t, "jobs.q.b", func(m jetstream.Msg) { check(t, m.Ack()) }))
+			seen += len(q.take(t.Context(), t, "jobs.q.b", func(m jetstream.Msg) { check(t, m.DoubleAck(t.Context())) }))
 		case err := <-done:
 			check(t, err)
 			if seen += len(q.take(t.Context(), t, "jobs.q.b", nil)); seen != n {

@@ -2,6 +2,7 @@ package producer_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strconv"
 	"strings"
@@ -64,6 +65,10 @@ func (q *queue) take(ctx context.Context, tb fataler, subject string, settle fun
 	s, err := q.js.Stream(ctx, producer.Stream)
 	check(tb, err)
 	var all []jetstream.Msg
+	// A new one counts what is there; an old one may not have heard of the latest yet.
+	if err := s.DeleteConsumer(ctx, "test"); !errors.Is(err, jetstream.ErrConsumerNotFound) {
+		check(tb, err)
+	}
 	c, err := s.CreateOrUpdateConsumer(ctx, jetstream.ConsumerConfig{
 		Durable: "test", FilterSubject: subject, AckPolicy: jetstream.AckExplicitPolicy, MaxAckPending: -1,
 	})

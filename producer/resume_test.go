@@ -31,7 +31,7 @@ func TestSubmitGoesOn(t *testing.T) {
 			settle := func(m jetstream.Msg) {
 				one, _ := keys(t, []jetstream.Msg{m})
 				seen[one[0]]++
-				check(t, m.Ack())
+				check(t, m.DoubleAck(t.Context()))
 			}
 			s := producer.Submission{Queue: "q", Batch: "b", Ended: func(_ context.Context, _, key string) (bool, error) {
 				return seen[key] > 0, nil
@@ -100,7 +100,7 @@ func TestSubmitFindsTheChunkAfterTheMark(t *testing.T) {
 			q.interrupt(t, src, r, s, c.stored)
 			all := map[string]int{}
 			if c.worked {
-				got, _ := keys(t, q.take(t.Context(), t, "jobs.q.b", func(m jetstream.Msg) { check(t, m.Ack()) }))
+				got, _ := keys(t, q.take(t.Context(), t, "jobs.q.b", func(m jetstream.Msg) { check(t, m.DoubleAck(t.Context())) }))
 				for _, key := range got {
 					ended[key] = true
 					all[key]++

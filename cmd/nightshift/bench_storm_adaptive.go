@@ -1,5 +1,3 @@
-//go:build adaptivelimiter
-
 package main
 
 import (
@@ -16,7 +14,7 @@ func stormContenders() []contender {
 	}
 }
 
-// adaptive is failsafe-go's limiter used at its best: by hand, so that a refusal, which comes
+// adaptive is failsafe-go's limiter with its defaults, used by hand, so that a refusal, which comes
 // quickly, does not pass for a short latency.
 func adaptive() limiter {
 	l := adaptivelimiter.NewWithDefaults[any]()
