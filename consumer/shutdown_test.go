@@ -70,7 +70,8 @@ func TestShutdownDuringAProbe(t *testing.T) {
 	c := healthy()
 	c.Hangs = 1
 	w.Set(c)
-	eventually(t, "a probe", func() bool { return w.Stats().InFlight == 1 })
+	// A call that was on its way when the hold began may hang beside it.
+	eventually(t, "a probe", func() bool { return w.Stats().InFlight >= 1 })
 	run.stop()
 	within(t, soon, "shutdown", func() { check(t, run.wait(t)) })
 }
