@@ -30,7 +30,7 @@ fuzz: ## Fuzz every parser for FUZZTIME each, 30s by default.
 	done
 
 run: ## Run the sample of the README: a night against a simulated provider.
-	go run ./cmd/nightshift simulate
+	go run ./cmd/nightshift run cmd/nightshift/testdata/prompts.jsonl --provider sim -o answers.jsonl
 
 clean: ## Remove what was built, and the linter.
 	rm -rf bin nightshift

@@ -28,7 +28,7 @@ func (a *app) benchFlightCommand() *cobra.Command {
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return a.benchFlight(cmd.Context(), f) },
 	}
-	f.register(cmd, 60_000, 1, 5000)
+	f.register(cmd, 150_000, 1, 5000)
 	cmd.Flags().DurationVar(&f.latency, "latency", time.Second, "how long the provider takes for an answer")
 	return cmd
 }
