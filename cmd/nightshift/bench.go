@@ -60,7 +60,9 @@ type bench struct {
 	benchFlags
 	tmp, file string
 	base      string
-	stop      func()
+	stop      func() // of the provider
+
+	stopProfile func()
 }
 
 func (a *app) newBench(ctx context.Context, f benchFlags) (*bench, error) {
@@ -68,18 +70,24 @@ func (a *app) newBench(ctx context.Context, f benchFlags) (*bench, error) {
 	if err != nil {
 		return nil, fmt.Errorf("make a directory for the benchmark: %w", err)
 	}
-	b := &bench{app: a, benchFlags: f, tmp: tmp, file: filepath.Join(tmp, "jobs.jsonl"), stop: func() {}}
+	b := &bench{app: a, benchFlags: f, tmp: tmp, file: filepath.Join(tmp, "jobs.jsonl"), stop: func() {}, stopProfile: func() {}}
 	if err := b.writeJobs(); err != nil {
 		return nil, errors.Join(err, b.close())
 	}
 	if b.base, b.stop, err = startSim(ctx, ""); err != nil {
 		return nil, errors.Join(err, os.RemoveAll(tmp))
 	}
+	stopProfile, err := startProfile(f.profile)
+	if err != nil {
+		return nil, errors.Join(err, b.close())
+	}
+	b.stopProfile = stopProfile
 	return b, nil
 }
 
 func (b *bench) close() error {
 	b.stop()
+	b.stopProfile()
 	return os.RemoveAll(b.tmp)
 }
 

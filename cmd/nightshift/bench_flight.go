@@ -79,11 +79,6 @@ func (a *app) benchFlight(ctx context.Context, f benchFlags) (err error) {
 		return err
 	}
 	defer p.Close()
-	stop, err := startProfile(f.profile)
-	if err != nil {
-		return err
-	}
-	defer stop()
 	before := rss()
 	counted := &starts{Provider: p}
 	peak := 0

@@ -39,11 +39,6 @@ func (a *app) benchOverhead(ctx context.Context, f benchFlags) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, b.close()) }()
-	stop, err := startProfile(f.profile)
-	if err != nil {
-		return err
-	}
-	defer stop()
 	var loop, drain1s, run1s, drainAlways, runAlways []time.Duration
 	for range f.rounds {
 		took, err := b.loop(ctx)

@@ -31,11 +31,6 @@ func (a *app) benchSubmit(ctx context.Context, f benchFlags) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, b.close()) }()
-	stop, err := startProfile(f.profile)
-	if err != nil {
-		return err
-	}
-	defer stop()
 	t := a.table()
 	printf(t, "%d lines of %d bytes\tlines/s\tvalidating\tpublishing\n", f.jobs, b.lineSize())
 	for _, sync := range []string{"1s", "always"} {
