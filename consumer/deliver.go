@@ -55,15 +55,7 @@ func (c *Consumer) deliver(ctx context.Context, q *queue, m jetstream.Msg) bool 
 		c.settle(d, outcome, fault, nil, policy.Decision{})
 		return false
 	}
-	task := policy.Task{
-		Key: d.job.Key, Allowed: q.Attempts - len(d.history.Attempts),
-		Call:     policy.Call{ID: d.job.Batch + "/" + d.job.Key, Path: d.job.URL, Body: d.job.Body},
-		Timeouts: d.history.Timeouts(), Deadline: d.job.Deadline,
-	}
-	r := q.guard.DoTask(ctx, task, func(ctx context.Context) policy.Reply {
-		c.stats.calls.Add(1)
-		return q.provider.Call(ctx, task.Call)
-	})
+	r := c.ask(ctx, d)
 	switch {
 	case r.Cancelled:
 		c.settle(d, returned, nil, &r, policy.Decision{})
