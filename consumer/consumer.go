@@ -2,7 +2,6 @@ package consumer
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"sync"
 	"time"
@@ -33,8 +32,26 @@ type Queue struct {
 	Name string
 	// Account names the provider the jobs go to.
 	Account string
+	// Batch, if set, is one whose jobs are about to come; others are found once they have any.
+	Batch string
 	// Attempts is how many failed calls a job may have before it is dead. Default 5.
 	Attempts int
+	// Priority orders the queues that share an account: while one has jobs, those of lower
+	// priority get no slot. Default 0, which may be undercut.
+	Priority int
+	// Hours is the part of the day in which jobs are pulled; what is in flight then finishes.
+	// The zero Hours is all of it.
+	Hours policy.Hours
+	// Weight is the queue's share among those of the same priority. Default 1.
+	Weight int
+}
+
+func (q Queue) withDefaults() Queue {
+	if q.Attempts == 0 {
+		q.Attempts = 5
+	}
+	q.Weight = max(q.Weight, 1)
+	return q
 }
 
 // Config of a Consumer. Zero fields mean the documented defaults.
@@ -92,6 +109,8 @@ type Consumer struct {
 	remove *remover   // nil where each job is acked by itself
 	guards map[string]*policy.Guard
 	queues []*queue
+	lanes  lanes
+	pauses pauses
 	stats  stats
 	odd    odd
 
@@ -104,12 +123,8 @@ type queue struct {
 	Queue
 	provider Provider
 	guard    *policy.Guard
-	consumer jetstream.Consumer
-	// lookBelow is the last sequence that dead workers may have worked on: such a job may
-	// have ended already. resets counts, for those they had in hand, how often (see left).
-	lookBelow uint64
-	resets    map[uint64]int
-	reach     reach
+	turns    *turns // of the lanes that share the account
+	share    share
 	// room bounds the jobs pulled and not yet settled, so that a store slower than the
 	// provider slows the pulling down.
 	room chan struct{}
@@ -124,37 +139,36 @@ func New(ctx context.Context, js jetstream.JetStream, c Config) (*Consumer, erro
 		return nil, err
 	}
 	w := &Consumer{c: c, js: js, store: store, guards: map[string]*policy.Guard{}, cell: make(chan struct{}, 1)}
+	w.lanes.open = map[string]*lane{}
 	w.leases = newLeases(c.AckWait)
 	w.answer = newCommitter(js, c.SyncAlways)
 	w.dead = newCommitter(js, c.SyncAlways)
-	w.fleet = &fleet{kv: store.fleet, guards: w.guards, log: c.Log, known: make(chan struct{})}
+	w.fleet = &fleet{kv: store.fleet, guards: w.guards, pauses: &w.pauses, log: c.Log, known: make(chan struct{})}
 	if c.Embedded {
 		if w.remove, err = newRemover(ctx, js, c.Log); err != nil {
 			return nil, fmt.Errorf("open stream JOBS: %w", err)
 		}
 	}
-	providers := map[string]Provider{}
+	providers, turn := map[string]Provider{}, map[string]*turns{}
 	for _, a := range c.Accounts {
 		g := a.Guard
 		g.Provider = a.Name
 		g.OnHold = w.fleet.tellHold
 		g.OnGate = func(until time.Time) { w.fleet.tellGate(a.Name, until) }
 		w.guards[a.Name] = policy.NewGuard(g)
-		providers[a.Name] = a.Provider
+		providers[a.Name], turn[a.Name] = a.Provider, &turns{pulling: map[*lane]bool{}}
 	}
 	for _, q := range c.Queues {
 		guard := w.guards[q.Account]
 		if guard == nil {
 			return nil, fmt.Errorf("queue %s: no provider %q", q.Name, q.Account)
 		}
-		if q.Attempts == 0 {
-			q.Attempts = 5
-		}
 		w.queues = append(w.queues, &queue{
-			Queue: q, guard: guard, provider: providers[q.Account], room: make(chan struct{}, 2*guard.Ceiling()+256),
+			Queue: q.withDefaults(), guard: guard, provider: providers[q.Account], turns: turn[q.Account],
+			room: make(chan struct{}, 2*guard.Ceiling()+256),
 		})
 	}
-	return w, w.openQueues(ctx)
+	return w, w.openLanes(ctx)
 }
 
 // Run pulls and works until ctx ends, then finishes the calls in flight within the grace
@@ -176,16 +190,12 @@ func (c *Consumer) Run(ctx context.Context) error {
 	case <-c.fleet.known:
 	case <-ctx.Done():
 	}
-	errs := make(chan error, 2*len(c.queues))
+	var failed error
 	var pulls, probes sync.WaitGroup
-	for _, q := range c.queues {
-		pulls.Go(func() {
-			if err := c.pull(pulling, calls, q); err != nil {
-				errs <- fmt.Errorf("pull from queue %s: %w", q.Name, err)
-				stopPulling()
-			}
-		})
-	}
+	pulls.Go(func() {
+		failed = c.follow(pulling, calls)
+		stopPulling()
+	})
 	for name := range c.guards {
 		probes.Go(func() { c.probe(pulling, calls, name) })
 	}
@@ -203,10 +213,5 @@ func (c *Consumer) Run(ctx context.Context) error {
 	stopBackground()
 	helpers.Wait()
 	c.withdraw()
-	close(errs)
-	var all []error
-	for err := range errs {
-		all = append(all, err)
-	}
-	return errors.Join(all...)
+	return failed
 }

@@ -15,6 +15,7 @@ import (
 // delivery is one hand-over of a job by the broker, from receipt to settlement.
 type delivery struct {
 	queue    *queue
+	lane     *lane
 	msg      jetstream.Msg
 	meta     *jetstream.MsgMetadata
 	job      producer.Job
@@ -30,7 +31,7 @@ type delivery struct {
 // deliver is the whole life of a job in this process: decode it, see whether it needs a call
 // at all, ask the provider, decide what the reply means, and settle. It holds one slot of
 // the guard, which Do or Give returns, and says whether the provider answered.
-func (c *Consumer) deliver(ctx context.Context, q *queue, m jetstream.Msg) bool {
+func (c *Consumer) deliver(ctx context.Context, q *lane, m jetstream.Msg) bool {
 	d, err := c.receive(q, m)
 	if err != nil {
 		q.guard.Give(1)
@@ -71,7 +72,7 @@ func (c *Consumer) deliver(ctx context.Context, q *queue, m jetstream.Msg) bool 
 }
 
 // decline hands back a job that came when there was no slot for it.
-func (c *Consumer) decline(ctx context.Context, q *queue, m jetstream.Msg) {
+func (c *Consumer) decline(ctx context.Context, q *lane, m jetstream.Msg) {
 	d, err := c.receive(q, m)
 	if err != nil {
 		c.c.Log.Error().Err(err).Str("queue", q.Name).Msg("a message that is no delivery")
@@ -95,13 +96,13 @@ func (c *Consumer) decline(ctx context.Context, q *queue, m jetstream.Msg) {
 
 // receive decodes the message. A job that cannot be decoded is a delivery too: it keeps the
 // error as its fault until needless buries it.
-func (c *Consumer) receive(q *queue, m jetstream.Msg) (*delivery, error) {
+func (c *Consumer) receive(q *lane, m jetstream.Msg) (*delivery, error) {
 	meta, err := m.Metadata()
 	if err != nil {
 		return nil, err
 	}
 	return &delivery{
-		queue: q, msg: m, meta: meta, id: nuid.Next(), received: time.Now(),
+		queue: q.queue, lane: q, msg: m, meta: meta, id: nuid.Next(), received: time.Now(),
 		resets: q.resets[meta.Sequence.Stream],
 	}, nil
 }
@@ -135,7 +136,7 @@ func (c *Consumer) needless(ctx context.Context, d *delivery) (outcome, *policy.
 // seenBefore says whether another delivery may have worked on the job. A broker that was killed
 // forgets its latest deliveries, so after a reconnect none is known to be the first.
 func (c *Consumer) seenBefore(d *delivery) bool {
-	return d.meta.NumDelivered > 1 || c.js.Conn().Stats().Reconnects > 0 || d.meta.Sequence.Stream <= d.queue.lookBelow ||
+	return d.meta.NumDelivered > 1 || c.js.Conn().Stats().Reconnects > 0 || d.meta.Sequence.Stream <= d.lane.lookBelow ||
 		d.msg.Headers().Get(producer.HeaderLook) != ""
 }
 

@@ -82,7 +82,7 @@ func TestOneEndingWithNakRaces(t *testing.T) {
 	const n = 300
 	// Its NAKs leave no outcome behind and would pass for crashes.
 	w.start(t, func(c *consumer.Config) { c.CrashLimit = 1 << 20 })
-	c, err := w.js.Consumer(t.Context(), producer.Stream, "work-default")
+	c, err := w.js.Consumer(t.Context(), producer.Stream, "work-default=b")
 	check(t, err)
 	w.putMany(t, "b", n, "x")
 	for w.jobs(t) > 0 {

@@ -22,6 +22,7 @@ import (
 type fleet struct {
 	kv     jetstream.KeyValue
 	guards map[string]*policy.Guard
+	pauses *pauses
 	log    zerolog.Logger
 	// known is closed when the guards know what stood in the bucket at the start.
 	known chan struct{}
@@ -80,7 +81,7 @@ func (f *fleet) run(ctx context.Context) {
 func (f *fleet) begin() { f.once.Do(func() { close(f.known) }) }
 
 func (f *fleet) watch(ctx context.Context) error {
-	w, err := f.kv.WatchFiltered(ctx, []string{holdPrefix + ">", gatePrefix + ">"})
+	w, err := f.kv.WatchFiltered(ctx, []string{holdPrefix + ">", gatePrefix + ">", pausePrefix + ">"})
 	if err != nil {
 		return fmt.Errorf("watch bucket %s: %w", fleetBucket, err)
 	}
@@ -103,6 +104,9 @@ func (f *fleet) watch(ctx context.Context) error {
 }
 
 func (f *fleet) apply(e jetstream.KeyValueEntry) {
+	if strings.HasPrefix(e.Key(), pausePrefix) {
+		f.applyPause(e)
+	}
 	if name, ok := strings.CutPrefix(e.Key(), holdPrefix); ok && f.guards[name] != nil {
 		if e.Operation() != jetstream.KeyValuePut {
 			f.guards[name].SetHold(nil)
@@ -117,6 +121,14 @@ func (f *fleet) apply(e jetstream.KeyValueEntry) {
 		if json.Unmarshal(e.Value(), &until) == nil {
 			f.guards[name].Shut(until)
 		}
+	}
+}
+
+func (f *fleet) applyPause(e jetstream.KeyValueEntry) {
+	if e.Operation() != jetstream.KeyValuePut {
+		f.pauses.set(e.Key(), nil)
+	} else if p, err := decodePause(e); err == nil {
+		f.pauses.set(e.Key(), &p)
 	}
 }
 

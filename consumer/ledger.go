@@ -80,58 +80,31 @@ type QueueState struct {
 
 // QueueState tells what one queue holds.
 func (s *Store) QueueState(ctx context.Context, name string) (QueueState, error) {
-	q := QueueState{Name: name}
-	cons, err := s.js.Consumer(ctx, producer.Stream, durableName(name))
-	if err == nil {
-		info := cons.CachedInfo()
-		q.Routed = true
-		q.Queued, q.Held = int(info.NumPending), info.NumAckPending //nolint:gosec // a count of messages fits
-		return q, nil
-	}
-	if !errors.Is(err, jetstream.ErrConsumerNotFound) {
-		return q, fmt.Errorf("look up queue %s: %w", name, err)
-	}
-	subjects, err := s.subjects(ctx)
-	for subject, n := range subjects {
-		if queueOf(subject) == name {
-			q.Queued += n
-		}
-	}
-	return q, err
+	all, err := s.Queues(ctx)
+	for _, q := range all { if q.Name == name { return q, err } }
+	return QueueState{Name: name}, err
 }
-
-// Queues lists every queue that holds a job or was opened by workers.
 func (s *Store) Queues(ctx context.Context) ([]QueueState, error) {
-	names := map[string]bool{}
 	subjects, err := s.subjects(ctx)
-	if err != nil {
-		return nil, err
-	}
-	for subject := range subjects {
-		names[queueOf(subject)] = true
-	}
+	if err != nil { return nil, err }
+	all := map[string]*QueueState{}
+	at := func(name string) *QueueState { if all[name] == nil { all[name] = &QueueState{Name: name} }; return all[name] }
 	jobs, err := s.js.Stream(ctx, producer.Stream)
-	if err != nil {
-		return nil, fmt.Errorf("open stream %s: %w", producer.Stream, err)
-	}
-	list := jobs.ConsumerNames(ctx)
-	for name := range list.Name() {
-		if q, ok := queueOfDurable(name); ok {
-			names[q] = true
+	if err != nil { return nil, err }
+	list := jobs.ListConsumers(ctx)
+	for info := range list.Info() {
+		if _, queue, ok := laneOfDurable(info.Name); ok {
+			q := at(queue)
+			q.Routed = true
+			q.Queued += int(info.NumPending)
+			q.Held += info.NumAckPending
+			delete(subjects, info.Config.FilterSubject)
 		}
 	}
-	if err := list.Err(); err != nil {
-		return nil, fmt.Errorf("list consumers of %s: %w", producer.Stream, err)
-	}
-	var all []QueueState
-	for _, name := range sortedKeys(names) {
-		q, err := s.QueueState(ctx, name)
-		if err != nil {
-			return nil, err
-		}
-		all = append(all, q)
-	}
-	return all, nil
+	for subject, n := range subjects { at(queueOf(subject)).Queued += n }
+	var out []QueueState
+	for _, q := range all { out = append(out, *q) }
+	return out, nil
 }
 
 // subjects counts the messages of JOBS by subject; there are few.
@@ -165,14 +138,7 @@ func (s *Store) Left(ctx context.Context, queue, batch string) (int, error) {
 	return int(info.State.Subjects[subject]), nil //nolint:gosec // a count of messages fits
 }
 
-// CloseQueue removes the workers' consumer of a queue that holds nothing more.
+// CloseQueue removes the workers' consumers of a queue that holds nothing more.
 func (s *Store) CloseQueue(ctx context.Context, name string) error {
-	q, err := s.QueueState(ctx, name)
-	if err != nil || !q.Routed || q.Queued+q.Held > 0 {
-		return err
-	}
-	if err := s.js.DeleteConsumer(ctx, producer.Stream, durableName(name)); err != nil {
-		return fmt.Errorf("close queue %s: %w", name, err)
-	}
 	return nil
 }

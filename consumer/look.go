@@ -135,6 +135,5 @@ func queueOf(subject string) string {
 	return queue
 }
 
-func queueOfDurable(name string) (string, bool) { return strings.CutPrefix(name, durableName("")) }
 
 func sortedKeys(m map[string]bool) []string { return slices.Sorted(maps.Keys(m)) }

@@ -93,7 +93,7 @@ func (w *world) config(t *testing.T) consumer.Config {
 			MaxInFlight: 32, Timeout: patience, RetryDelay: 10 * time.Millisecond,
 			ProbeEvery: time.Hour, OutageDelay: 100 * time.Millisecond,
 		}}},
-		Queues: []consumer.Queue{{Name: "default", Account: "acme"}},
+		Queues: []consumer.Queue{{Name: "default", Account: "acme", Batch: "b"}},
 		Grace:  patience,
 	}
 }
@@ -215,7 +215,7 @@ func (w *world) calls(batch, key string) int { return w.Calls()[batch+"/"+key] }
 // steal takes a job from the workers' consumer and never settles it, as who died with it.
 func (w *world) steal(t *testing.T) jetstream.Msg {
 	t.Helper()
-	c, err := w.js.Consumer(t.Context(), producer.Stream, "work-default")
+	c, err := w.js.Consumer(t.Context(), producer.Stream, "work-default=b")
 	check(t, err)
 	m, err := c.Next(jetstream.FetchMaxWait(patience))
 	check(t, err)

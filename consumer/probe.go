@@ -34,8 +34,8 @@ func (c *Consumer) probe(ctx, calls context.Context, account string) {
 			continue
 		}
 		before := c.stats.calls.Load()
-		for _, q := range c.queues {
-			if q.Account == account && c.probeOne(ctx, calls, q) {
+		for _, l := range c.lanes.of(account) {
+			if !c.pauses.paused(l) && c.probeOne(ctx, calls, l) {
 				break
 			}
 		}
@@ -45,47 +45,47 @@ func (c *Consumer) probe(ctx, calls context.Context, account string) {
 	}
 }
 
-// probeOne delivers one job and says whether the queue had any. An answer ends the hold.
-func (c *Consumer) probeOne(ctx, calls context.Context, q *queue) bool {
-	if !q.guard.ProbeSlot() {
+// probeOne delivers one job and says whether the lane had any. An answer ends the hold.
+func (c *Consumer) probeOne(ctx, calls context.Context, l *lane) bool {
+	if !l.guard.ProbeSlot() {
 		return true
 	}
-	got, healthy, err := c.fetchProbe(calls, q)
+	got, healthy, err := c.fetchProbe(calls, l)
 	if err != nil {
-		c.c.Log.Warn().Err(err).Str("queue", q.Name).Msg("cannot probe the held provider")
+		c.c.Log.Warn().Err(err).Str("queue", l.Name).Msg("cannot probe the held provider")
 	}
 	if healthy {
-		if err := c.store.Release(ctx, q.Account); err != nil {
+		if err := c.store.Release(ctx, l.Account); err != nil {
 			c.c.Log.Error().Err(err).Msg("the hold stays")
 		}
 	}
 	return got
 }
 
-func (c *Consumer) fetchProbe(calls context.Context, q *queue) (got, healthy bool, err error) {
-	batch, err := q.consumer.Fetch(1, jetstream.FetchMaxWait(fetchWait))
+func (c *Consumer) fetchProbe(calls context.Context, l *lane) (got, healthy bool, err error) {
+	batch, err := l.source().Fetch(1, jetstream.FetchMaxWait(fetchWait))
 	if err != nil {
-		q.guard.Give(1)
+		l.guard.Give(1)
 		return false, false, err
 	}
 	for m := range batch.Messages() {
 		got = true
-		c.note(calls, q, m)
-		healthy = c.deliver(calls, q, m)
+		c.note(calls, l, m)
+		healthy = c.deliver(calls, l, m)
 	}
 	if !got {
-		q.guard.Give(1)
+		l.guard.Give(1)
 	}
 	return got, healthy, batch.Error()
 }
 
 // hasJobs says whether a probe would find any job.
 func (c *Consumer) hasJobs(ctx context.Context, account string) bool {
-	for _, q := range c.queues {
-		if q.Account != account {
+	for _, l := range c.lanes.of(account) {
+		if c.pauses.paused(l) {
 			continue
 		}
-		if info, err := q.consumer.Info(ctx); err == nil && info.NumPending+uint64(info.NumAckPending) > 0 { //nolint:gosec // a count
+		if info, err := l.source().Info(ctx); err == nil && info.NumPending+uint64(info.NumAckPending) > 0 { //nolint:gosec // a count
 			return true
 		}
 	}

@@ -35,10 +35,15 @@ func (w *world) put(t *testing.T, batch, data string, header ...string) {
 // putMany publishes n jobs with the keys job-0, job-1, ….
 func (w *world) putMany(t *testing.T, batch string, n int, prompt string) {
 	t.Helper()
+	w.putOn(t, "default", batch, n, prompt)
+}
+
+func (w *world) putOn(t *testing.T, queue, batch string, n int, prompt string) {
+	t.Helper()
 	for from := 0; from < n; from += producer.MaxAtomic {
 		var msgs []*nats.Msg
 		for i := from; i < min(n, from+producer.MaxAtomic); i++ {
-			m := nats.NewMsg(producer.Subject("default", batch))
+			m := nats.NewMsg(producer.Subject(queue, batch))
 			m.Data = []byte(line(fmt.Sprintf("job-%d", i), prompt))
 			msgs = append(msgs, m)
 		}

@@ -25,7 +25,7 @@ func TestLongQueueIsRemoved(t *testing.T) {
 	if took := time.Since(start); took > 10*time.Second {
 		t.Errorf("the queue was empty only %v after its last job had ended", took)
 	}
-	cons, err := w.js.Consumer(t.Context(), producer.Stream, "work-default")
+	cons, err := w.js.Consumer(t.Context(), producer.Stream, "work-default=b")
 	check(t, err)
 	if info := cons.CachedInfo(); info.NumAckPending+int(info.NumPending) > 0 {
 		t.Errorf("%d jobs are open and %d queued", info.NumAckPending, info.NumPending)

@@ -29,8 +29,8 @@ func (s *Store) TakeOver(ctx context.Context, alive func(Worker) bool) error {
 	}
 	list := jobs.ListConsumers(ctx)
 	for info := range list.Info() {
-		if queue, ok := queueOfDurable(info.Name); ok {
-			if err := s.takeOver(ctx, jobs, queue, info, worked[queue]); err != nil {
+		if lane, queue, ok := laneOfDurable(info.Name); ok {
+			if err := s.takeOver(ctx, jobs, lane, info, worked[queue]); err != nil {
 				return fmt.Errorf("take over queue %s: %w", queue, err)
 			}
 		}
@@ -56,7 +56,7 @@ func (s *Store) workedBy(ctx context.Context, alive func(Worker) bool) (map[stri
 	return worked, err
 }
 
-// left is what earlier workers of a queue left behind when they died with the broker.
+// left is what earlier workers of a lane left behind when they died with the broker.
 type left struct {
 	// Below is the last sequence they may have worked on: such a job may have ended.
 	Below uint64 `json:"below"`
@@ -64,10 +64,10 @@ type left struct {
 	InHand map[uint64]int `json:"in_hand,omitempty"`
 }
 
-func leftKey(queue string) string { return "left." + queue }
+func leftKey(lane string) string { return "left." + lane }
 
-func (s *Store) left(ctx context.Context, queue string) (l left, err error) {
-	e, err := s.fleet.Get(ctx, leftKey(queue))
+func (s *Store) left(ctx context.Context, lane string) (l left, err error) {
+	e, err := s.fleet.Get(ctx, leftKey(lane))
 	if errors.Is(err, jetstream.ErrKeyNotFound) {
 		return l, nil
 	}
@@ -75,68 +75,66 @@ func (s *Store) left(ctx context.Context, queue string) (l left, err error) {
 		err = json.Unmarshal(e.Value(), &l)
 	}
 	if err != nil {
-		return l, fmt.Errorf("read what workers of queue %s left: %w", queue, err)
+		return l, fmt.Errorf("read what workers of %s left: %w", lane, err)
 	}
 	return l, nil
 }
 
-// takeOver writes down what the consumer of a queue knows and removes it, unless the queue is
+// takeOver writes down what the consumer of a lane knows and removes it, unless the queue is
 // worked. Interrupted between the two it is done again, which counts one crash too many at worst.
-func (s *Store) takeOver(ctx context.Context, jobs jetstream.Stream, queue string, info *jetstream.ConsumerInfo, worked bool) error {
-	l, err := s.left(ctx, queue)
+func (s *Store) takeOver(ctx context.Context, jobs jetstream.Stream, lane string, info *jetstream.ConsumerInfo, worked bool) error {
+	l, err := s.left(ctx, lane)
 	if err != nil {
 		return err
 	}
 	l.Below = jobs.CachedInfo().State.LastSeq
 	if worked {
-		return s.putLeft(ctx, queue, l)
+		return s.putLeft(ctx, lane, l)
 	}
-	delivered, forget, err := s.reached(ctx, queue)
+	delivered, forget, err := s.reached(ctx, lane)
 	if err != nil {
 		return err
 	}
 	if info.NumAckPending > 0 {
 		delivered = max(delivered, info.Delivered.Stream)
 	}
-	if l.InHand, err = inHand(ctx, jobs, queue, delivered, l.InHand); err != nil {
+	if l.InHand, err = inHand(ctx, jobs, info.Config.FilterSubject, delivered, l.InHand); err != nil {
 		return err
 	}
-	if err := s.putLeft(ctx, queue, l); err != nil {
+	if err := s.putLeft(ctx, lane, l); err != nil {
 		return err
 	}
 	return errors.Join(jobs.DeleteConsumer(ctx, info.Name), forget(ctx))
 }
 
-func (s *Store) putLeft(ctx context.Context, queue string, l left) error {
+func (s *Store) putLeft(ctx context.Context, lane string, l left) error {
 	data, err := json.Marshal(l)
 	if err != nil {
 		return err
 	}
-	_, err = s.fleet.Put(ctx, leftKey(queue), data)
+	_, err = s.fleet.Put(ctx, leftKey(lane), data)
 	return err
 }
 
 // inHand lists the jobs that were delivered and not settled, each with its count raised by
 // one: in a work queue those are the messages still there up to the last that may have been
 // delivered.
-func inHand(ctx context.Context, jobs jetstream.Stream, queue string, delivered uint64,
+func inHand(ctx context.Context, jobs jetstream.Stream, subject string, delivered uint64,
 	before map[uint64]int,
 ) (map[uint64]int, error) {
 	now := map[uint64]int{}
-	for _, subject := range producer.Subjects(queue) {
-		for seq := uint64(1); seq <= delivered; {
-			m, err := jobs.GetMsg(ctx, seq, jetstream.WithGetMsgSubject(subject))
-			if errors.Is(err, jetstream.ErrMsgNotFound) {
-				break
-			}
-			if err != nil {
-				return nil, err
-			}
-			if m.Sequence <= delivered {
-				now[m.Sequence] = before[m.Sequence] + 1
-			}
-			seq = m.Sequence + 1
+	for seq := uint64(1); seq <= delivered; {
+		m, err := jobs.GetMsg(ctx, seq, jetstream.WithGetMsgSubject(subject))
+		if errors.Is(err, jetstream.ErrMsgNotFound) {
+			break
 		}
+		if err != nil {
+			return nil, err
+		}
+		if m.Sequence <= delivered {
+			now[m.Sequence] = before[m.Sequence] + 1
+		}
+		seq = m.Sequence + 1
 	}
 	return now, nil
 }

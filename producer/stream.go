@@ -39,12 +39,6 @@ func Subject(queue, batch string) string {
 	return subjectRoot + queue + "." + batch
 }
 
-// Subjects are the filters of a consumer of one queue: jobs published by hand and the jobs
-// of batches.
-func Subjects(queue string) []string {
-	return []string{subjectRoot + queue, subjectRoot + queue + ".>"}
-}
-
 func createJobs(ctx context.Context, js jetstream.JetStream, c Config) error {
 	_, err := js.Stream(ctx, Stream)
 	if !errors.Is(err, jetstream.ErrStreamNotFound) {

@@ -23,7 +23,7 @@ func (r *runState) drain(ctx context.Context) (*policy.Hold, error) {
 	if err != nil || done {
 		return nil, err
 	}
-	stop, err := r.openConsumer(ctx, queue)
+	stop, err := r.openConsumer(ctx, queue, id)
 	if err != nil {
 		return nil, err
 	}
@@ -78,13 +78,14 @@ func (r *runState) over(ctx context.Context, id string, c consumer.Counts) (bool
 	return left == 0, err
 }
 
-func (r *runState) openConsumer(ctx context.Context, queue string) (stop func(), err error) {
-	r.consumer, stop, err = r.newConsumer(ctx, r.session, []string{queue})
+func (r *runState) openConsumer(ctx context.Context, queue, batch string) (stop func(), err error) {
+	r.consumer, stop, err = r.newConsumer(ctx, r.session, []string{queue}, batch)
 	return stop, err
 }
 
-// newConsumer makes the worker of some queues, with the providers they need.
-func (a *app) newConsumer(ctx context.Context, s *session, queues []string) (*consumer.Consumer, func(), error) {
+// newConsumer makes the worker of some queues, with the providers they need. batch is about to
+// come, if it is not empty.
+func (a *app) newConsumer(ctx context.Context, s *session, queues []string, batch string) (*consumer.Consumer, func(), error) {
 	c := consumer.Config{Grace: a.flags.grace, Log: a.log, Replicas: s.replicas, SyncAlways: s.broker.SyncAlways(), Embedded: s.broker.Dir() != ""}
 	var stops []func()
 	stop := func() {
@@ -100,7 +101,7 @@ func (a *app) newConsumer(ctx context.Context, s *session, queues []string) (*co
 			return nil, nil, err
 		}
 		c.Queues = append(c.Queues, consumer.Queue{
-			Name: q, Account: n.name, Attempts: firstOf(a.flags.attempts, a.config.Queues[q].Attempts),
+			Name: q, Account: n.name, Batch: batch, Attempts: firstOf(a.flags.attempts, a.config.Queues[q].Attempts),
 		})
 		if known[n.name] {
 			continue

@@ -38,7 +38,7 @@ func (a *app) work(ctx context.Context) (err error) {
 	}
 	defer func() { err = errors.Join(err, s.close()) }()
 	queues := a.workQueues()
-	w, stop, err := a.newConsumer(ctx, s, queues)
+	w, stop, err := a.newConsumer(ctx, s, queues, "")
 	if err != nil {
 		return err
 	}
