@@ -24,6 +24,10 @@ type Account struct {
 	Name     string
 	Provider Provider
 	Guard    policy.GuardConfig
+	// Model is the one it asks whatever the jobs name; "" for the jobs' own.
+	Model string
+	// Prices are those of its models; what has none costs nobody knows what.
+	Prices policy.Prices
 }
 
 // Queue is a route of jobs to one account.
@@ -36,9 +40,25 @@ type Queue struct {
 	Batch string
 	// Attempts is how many failed calls a job may have before it is dead. Default 5.
 	Attempts int
+	// Fallbacks are asked in this order where Account fails in a way that they are for.
+	Fallbacks []Fallback
+	// SlidingWindow shortens chats that are too long for the model: see policy.Edit.
+	SlidingWindow bool
+	// OnTruncated says what becomes of truncated answers. Default Accept.
+	OnTruncated OnTruncated
+	// MaxTokensCeiling bounds RetryWithMore, in tokens. Default four times what the job asks for.
+	MaxTokensCeiling int
+	// MaxTokens limits the answers, in tokens, of requests that set no limit; 0 for none. A request
+	// above MaxTokensCeiling, if that is set, is dead without a call.
+	MaxTokens int
+	// Budget limits what the queue's jobs may use, all that ever were; zero for no limit.
+	Budget policy.Spend
 	// Priority orders the queues that share an account: while one has jobs, those of lower
 	// priority get no slot. Default 0, which may be undercut.
 	Priority int
+	// Within is how long a job has from its publication where it names no deadline itself; 0 is
+	// no limit.
+	Within time.Duration
 	// Hours is the part of the day in which jobs are pulled; what is in flight then finishes.
 	// The zero Hours is all of it.
 	Hours policy.Hours
@@ -83,7 +103,7 @@ type Config struct {
 
 func (c Config) withDefaults() Config {
 	if c.Worker == "" {
-		c.Worker = "w-" + nuid.Next()[:8]
+		c.Worker = "w-" + nuid.New().Next()[:8] // of one generator all begin alike
 	}
 	if c.Grace == 0 {
 		c.Grace = 30 * time.Second
@@ -99,20 +119,23 @@ func (c Config) withDefaults() Config {
 
 // Consumer works queues. Make one with New, then call Run once.
 type Consumer struct {
-	c      Config
-	js     jetstream.JetStream
-	store  *Store
-	fleet  *fleet
-	leases *leases
-	answer *committer // of RESULTS
-	dead   *committer // of DEAD
-	remove *remover   // nil where each job is acked by itself
-	guards map[string]*policy.Guard
-	queues []*queue
-	lanes  lanes
-	pauses pauses
-	stats  stats
-	odd    odd
+	c       Config
+	js      jetstream.JetStream
+	store   *Store
+	fleet   *fleet
+	leases  *leases
+	answer  *committer // of RESULTS
+	dead    *committer // of DEAD
+	remove  *remover   // nil where each job is acked by itself
+	guards  map[string]*policy.Guard
+	queues  []*queue
+	lanes   lanes
+	pauses  pauses
+	budgets budgets
+	prices  map[string]policy.Prices // by account
+	cancels cancels
+	stats   stats
+	odd     odd
 
 	cell chan struct{}  // holds the one suspect that is being called
 	jobs sync.WaitGroup // deliveries under way
@@ -121,10 +144,13 @@ type Consumer struct {
 // queue is what the pull loop of one queue needs.
 type queue struct {
 	Queue
+	model    string // of the provider; "" for the jobs' own
 	provider Provider
 	guard    *policy.Guard
-	turns    *turns // of the lanes that share the account
-	share    share
+	// fallbacks are the routes of Queue.Fallbacks.
+	fallbacks []route
+	turns     *turns // of the lanes that share the account
+	share     share
 	// room bounds the jobs pulled and not yet settled, so that a store slower than the
 	// provider slows the pulling down.
 	room chan struct{}
@@ -139,7 +165,7 @@ func New(ctx context.Context, js jetstream.JetStream, c Config) (*Consumer, erro
 		return nil, err
 	}
 	w := &Consumer{c: c, js: js, store: store, guards: map[string]*policy.Guard{}, cell: make(chan struct{}, 1)}
-	w.lanes.open = map[string]*lane{}
+	w.lanes.open, w.prices = map[string]*lane{}, map[string]policy.Prices{}
 	w.leases = newLeases(c.AckWait)
 	w.answer = newCommitter(js, c.SyncAlways)
 	w.dead = newCommitter(js, c.SyncAlways)
@@ -149,24 +175,25 @@ func New(ctx context.Context, js jetstream.JetStream, c Config) (*Consumer, erro
 			return nil, fmt.Errorf("open stream JOBS: %w", err)
 		}
 	}
-	providers, turn := map[string]Provider{}, map[string]*turns{}
+	turn := map[string]*turns{}
 	for _, a := range c.Accounts {
 		g := a.Guard
 		g.Provider = a.Name
-		g.OnHold = w.fleet.tellHold
+		g.OnHold, g.OnRelease = w.fleet.tellHold, w.fleet.tellRelease
 		g.OnGate = func(until time.Time) { w.fleet.tellGate(a.Name, until) }
 		w.guards[a.Name] = policy.NewGuard(g)
-		providers[a.Name], turn[a.Name] = a.Provider, &turns{pulling: map[*lane]bool{}}
+		turn[a.Name], w.prices[a.Name] = &turns{pulling: map[*lane]bool{}}, a.Prices
 	}
 	for _, q := range c.Queues {
-		guard := w.guards[q.Account]
-		if guard == nil {
-			return nil, fmt.Errorf("queue %s: no provider %q", q.Name, q.Account)
+		own := &queue{Queue: q.withDefaults(), turns: turn[q.Account]}
+		if err := own.resolve(c.Accounts, w.guards); err != nil {
+			return nil, err
 		}
-		w.queues = append(w.queues, &queue{
-			Queue: q.withDefaults(), guard: guard, provider: providers[q.Account], turns: turn[q.Account],
-			room: make(chan struct{}, 2*guard.Ceiling()+256),
-		})
+		own.room = make(chan struct{}, 2*own.guard.Ceiling()+256)
+		w.queues = append(w.queues, own)
+	}
+	if err := w.limitQueues(ctx); err != nil {
+		return nil, err
 	}
 	return w, w.openLanes(ctx)
 }
@@ -181,7 +208,7 @@ func (c *Consumer) Run(ctx context.Context) error {
 	defer cancelCalls()
 	background, stopBackground := context.WithCancel(context.WithoutCancel(ctx))
 	var helpers sync.WaitGroup
-	for _, run := range []func(context.Context){c.leases.run, c.answer.run, c.dead.run, c.fleet.run, c.beat, c.runRemover} {
+	for _, run := range []func(context.Context){c.leases.run, c.answer.run, c.dead.run, c.fleet.run, c.beat, c.learn, c.runRemover, c.watchCancels, c.settleBudgets, c.followBudgets} {
 		helpers.Go(func() { run(background) })
 	}
 	pulling, stopPulling := context.WithCancel(ctx)
@@ -196,8 +223,16 @@ func (c *Consumer) Run(ctx context.Context) error {
 		failed = c.follow(pulling, calls)
 		stopPulling()
 	})
+	probes.Go(func() { c.expire(pulling) }) // it ends before the committers that it needs
 	for name := range c.guards {
-		probes.Go(func() { c.probe(pulling, calls, name) })
+		if c.serves(name) {
+			probes.Go(func() { c.probe(pulling, calls, name) })
+		}
+	}
+	for _, q := range c.queues {
+		if len(q.fallbacks) > 0 {
+			pulls.Go(func() { c.detour(pulling, calls, q) })
+		}
 	}
 	helpers.Go(func() {
 		<-pulling.Done()

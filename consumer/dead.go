@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -46,16 +45,42 @@ type DeadLetter struct {
 	Waits      int              `json:"waits,omitempty"`
 	LastWait   *policy.Attempt  `json:"last_wait,omitempty"`
 	Deliveries uint64           `json:"deliveries"`
-	Crashes    int              `json:"crashes,omitempty"`
-	Line       int              `json:"line,omitempty"`
-	Worker     string           `json:"worker"`
-	First      time.Time        `json:"first"`
-	Last       time.Time        `json:"last"`
-	Published  time.Time        `json:"published"`
-	Trace      string           `json:"traceparent,omitempty"`
+	// InputTokens and OutputTokens were used by answers that were not kept.
+	InputTokens  int       `json:"input_tokens,omitempty"`
+	OutputTokens int       `json:"output_tokens,omitempty"`
+	Crashes      int       `json:"crashes,omitempty"`
+	Line         int       `json:"line,omitempty"`
+	Worker       string    `json:"worker"`
+	First        time.Time `json:"first"`
+	Last         time.Time `json:"last"`
+	Published    time.Time `json:"published"`
+	Trace        string    `json:"traceparent,omitempty"`
+	// Model is the one the request names, Headers are the job's own and Job is its sequence
+	// in JOBS.
+	Model   string      `json:"model,omitempty"`
+	Headers nats.Header `json:"headers,omitempty"`
+	Job     uint64      `json:"job,omitempty"`
+	// Replays counts how often it was replayed before, Past tells the latest of those lives,
+	// and ReplayOf is the Entry that this life began with.
+	Replays  int    `json:"replays,omitempty"`
+	ReplayOf uint64 `json:"replay_of,omitempty"`
+	Past     []Past `json:"past,omitempty"`
+	// Edits counts the changes made to the request since it died; Edited is what they came to.
+	Edits int `json:"edits,omitempty"`
+	// Discarded is when it was given up, for the Reason.
+	Discarded time.Time `json:"discarded,omitzero"`
+	Reason    string    `json:"reason,omitempty"`
 
-	// Body is the job's message as it was published.
-	Body []byte `json:"-"`
+	// Entry is the sequence of the entry in DEAD and Stored when it was written; both are known
+	// of an entry that was read.
+	Entry  uint64    `json:"entry,omitempty"`
+	Stored time.Time `json:"-"`
+	// Size is that of the entry without its headers, in bytes.
+	Size int `json:"-"`
+	// Body is the job's message as it was published, Edited what a replay sends instead, nil
+	// where nobody edited it. Both are nil where only the headers were read.
+	Body   []byte `json:"-"`
+	Edited []byte `json:"-"`
 }
 
 func deadConfig(replicas int) jetstream.StreamConfig {
@@ -79,6 +104,7 @@ func deadSubject(batch string, class policy.Class, key string) string {
 func (c *Consumer) bury(
 	ctx context.Context, d *delivery, f *policy.Fault, r *policy.Result, dec policy.Decision,
 ) (outcome, error) {
+	d.keep(nil)
 	letter := c.letter(d, f, r, dec)
 	meta := c.meta(d, r)
 	meta.Class = letter.Class
@@ -141,12 +167,15 @@ func (c *Consumer) letter(d *delivery, f *policy.Fault, r *policy.Result, dec po
 		Status: f.Status, Code: f.Code, Type: f.Type, RequestID: f.RequestID, Message: f.Message, Rule: f.Rule,
 		Deliveries: d.meta.NumDelivered, Crashes: d.crashes, Worker: c.c.Worker,
 		Last: time.Now().UTC(), Published: d.meta.Timestamp.UTC(), Trace: d.job.Traceparent,
+		Model: modelOf(d.job.Body), Job: d.meta.Sequence.Stream,
 	}
+	l.keepHeaders(d.msg.Headers())
 	h := d.history
 	if r != nil {
 		h.Add(*r, dec, d.received)
 	}
 	l.Attempts, l.Waits, l.LastWait = h.Attempts, h.Waits, h.LastWait
+	l.InputTokens, l.OutputTokens = tokensOf(h.Attempts)
 	l.First = l.Last
 	if len(l.Attempts) > 0 {
 		l.First = l.Attempts[0].At
@@ -171,68 +200,4 @@ func (l *DeadLetter) message(job jetstream.Msg) (*nats.Msg, error) {
 		Subject: deadSubject(l.Batch, l.Class, l.Key), Data: job.Data(),
 		Header: nats.Header{headerDead: {string(text)}},
 	}, nil
-}
-
-// hasDead says whether the entry in DEAD that belongs to a marker is there.
-func (s *Store) hasDead(ctx context.Context, batch string, marker Ending) (bool, error) {
-	_, err := s.DeadLetter(ctx, batch, marker.Meta.Class, marker.Key)
-	if errors.Is(err, ErrNoEnding) {
-		return false, nil
-	}
-	return err == nil, err
-}
-
-// DeadLetter reads one; class may be empty where it is not known. ErrNoEnding when there is
-// none.
-func (s *Store) DeadLetter(ctx context.Context, batch string, class policy.Class, key string) (DeadLetter, error) {
-	if class == "" {
-		class = "*"
-	}
-	m, err := s.dead.GetLastMsgForSubject(ctx, deadSubject(batch, class, key))
-	if errors.Is(err, jetstream.ErrMsgNotFound) {
-		return DeadLetter{}, fmt.Errorf("dead letter %s: %w", key, ErrNoEnding)
-	}
-	if err != nil {
-		return DeadLetter{}, fmt.Errorf("read dead letter %s: %w", key, err)
-	}
-	return readLetter(m.Header, m.Data)
-}
-
-func readLetter(h nats.Header, data []byte) (DeadLetter, error) {
-	var l DeadLetter
-	if err := json.Unmarshal([]byte(h.Get(headerDead)), &l); err != nil {
-		return DeadLetter{}, fmt.Errorf("decode dead letter: %w", err)
-	}
-	l.Body = data
-	return l, nil
-}
-
-// ErrorLine is the dead letter as a line of an OpenAI error file, without the newline: the
-// provider's status where it gave one, else the class as the error's code.
-func (l *DeadLetter) ErrorLine() []byte {
-	id := l.CustomID
-	if id == "" {
-		id = l.Key
-	}
-	b := append([]byte(nil), `{"id":"batch_req_`...)
-	b = append(b, l.Key...)
-	b = appendString(append(b, `","custom_id":`...), id)
-	if l.Status == 0 {
-		b = appendString(append(b, `,"response":null,"error":{"code":`...), string(l.Class))
-		b = appendString(append(b, `,"message":`...), l.words())
-		return append(b, `}}`...)
-	}
-	b = append(strconv.AppendInt(append(b, `,"response":{"status_code":`...), int64(l.Status), 10), `,"request_id":`...)
-	b = appendString(b, l.RequestID)
-	b = appendString(append(b, `,"body":{"error":{"message":`...), l.words())
-	b = appendString(append(b, `,"type":`...), l.Type)
-	b = appendString(append(b, `,"param":null,"code":`...), l.Code)
-	return append(b, `}}},"error":null}`...)
-}
-
-func (l *DeadLetter) words() string {
-	if l.Message != "" {
-		return l.Message
-	}
-	return strings.ReplaceAll(string(l.Class), "_", " ") + ": " + l.Remedy
 }

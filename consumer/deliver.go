@@ -26,20 +26,30 @@ type delivery struct {
 	unread   bool // the broker could not tell the history: it must not be written over
 	id       string
 	received time.Time
+	by       route        // which was asked last
+	edit     policy.Edit  // with which it was
+	aside    bool         // a fallback is there for what its own provider said
+	bills    []*bill      // of its calls, where anybody counts
+	wasted   policy.Money // on calls of this delivery without an answer
 }
 
 // deliver is the whole life of a job in this process: decode it, see whether it needs a call
 // at all, ask the provider, decide what the reply means, and settle. It holds one slot of
 // the guard, which Do or Give returns, and says whether the provider answered.
 func (c *Consumer) deliver(ctx context.Context, q *lane, m jetstream.Msg) bool {
+	return c.deliverBy(ctx, q, m, q.main())
+}
+
+// deliverBy is deliver with a slot of the guard of another route.
+func (c *Consumer) deliverBy(ctx context.Context, q *lane, m jetstream.Msg, by route) bool {
 	d, err := c.receive(q, m)
 	if err != nil {
-		q.guard.Give(1)
+		by.guard.Give(1)
 		c.c.Log.Error().Err(err).Str("queue", q.Name).Msg("a message that is no delivery")
 		return false
 	}
 	if c.leases.adopt(m, d.meta.Sequence.Stream) {
-		q.guard.Give(1)
+		by.guard.Give(1)
 		return false
 	}
 	ctx, d.lease = c.leases.hold(ctx, m, d.meta.Sequence.Stream)
@@ -52,23 +62,21 @@ func (c *Consumer) deliver(ctx context.Context, q *lane, m jetstream.Msg) bool {
 		defer leave()
 	}
 	if outcome != proceed {
-		q.guard.Give(1)
+		by.guard.Give(1)
 		c.settle(d, outcome, fault, nil, policy.Decision{})
 		return false
 	}
-	r := c.ask(ctx, d)
+	r := c.ask(ctx, d, by)
 	switch {
 	case r.Cancelled:
-		c.settle(d, returned, nil, &r, policy.Decision{})
+		c.settle(d, d.back(), nil, &r.Result, policy.Decision{})
 	case r.Fault == nil:
-		c.settle(d, answered, nil, &r, policy.Decision{})
+		c.settle(d, answered, nil, &r.Result, policy.Decision{})
 	default:
-		c.noteOdd(d, r.Fault)
-		terms := policy.Terms{Attempts: q.Attempts, Deadline: d.job.Deadline}
-		decision := policy.Decide(r.Fault, d.history, len(r.Attempts), r.Evidence, terms, time.Now())
-		c.settle(d, outcomeOf(decision), r.Fault, &r, decision)
+		c.settle(d, outcomeOf(r.decision), r.fault, &r.Result, r.decision)
 	}
-	return !r.Cancelled && r.Fault == nil
+	heard := r.Fault == nil || r.Fault.Class == policy.Truncated
+	return !r.Cancelled && heard && d.by.account == q.Account
 }
 
 // decline hands back a job that came when there was no slot for it.
@@ -88,7 +96,7 @@ func (c *Consumer) decline(ctx context.Context, q *lane, m jetstream.Msg) {
 		outcome = returned
 		if s := q.guard.State(); s.Hold == nil && s.Until.After(time.Now()) {
 			// Until then no worker has a slot.
-			outcome, d.history.Until = early, s.Until
+			outcome, d.history.Until = early, time.Now().Add(min(time.Until(s.Until), longestRest))
 		}
 	}
 	c.settle(d, outcome, fault, nil, policy.Decision{})
@@ -114,6 +122,9 @@ func (c *Consumer) needless(ctx context.Context, d *delivery) (outcome, *policy.
 	if d.job.Batch == "" {
 		d.job.Batch = producer.LooseBatch
 	}
+	if d.job.Deadline.IsZero() && d.queue.Within > 0 {
+		d.job.Deadline = d.meta.Timestamp.Add(d.queue.Within)
+	}
 	if c.seenBefore(d) {
 		if o, f := c.recall(ctx, d); o != proceed {
 			return o, f
@@ -121,6 +132,8 @@ func (c *Consumer) needless(ctx context.Context, d *delivery) (outcome, *policy.
 	}
 	now := time.Now()
 	switch {
+	case c.cancels.has(d):
+		return ended, nil
 	case err != nil:
 		return dead, &policy.Fault{Class: policy.Malformed, Rule: "decode", Message: err.Error()}
 	case d.queue.guard.TooLate(d.job.Deadline):

@@ -18,13 +18,17 @@ import (
 )
 
 // fleet shares what one worker learns about a provider with the others, through the FLEET
-// bucket: holds and gates.
+// bucket: holds and gates, what it learned, and that it is there.
 type fleet struct {
 	kv     jetstream.KeyValue
 	guards map[string]*policy.Guard
 	pauses *pauses
 	log    zerolog.Logger
-	// known is closed when the guards know what stood in the bucket at the start.
+	roster roster
+	// learned is what stood in the bucket at the start.
+	learned map[string]policy.Learned
+	// known is closed when the guards know what stood in the bucket at the start, and the
+	// other workers know of this one.
 	known chan struct{}
 	once  sync.Once
 }
@@ -33,6 +37,7 @@ const (
 	holdPrefix   = "hold."
 	gatePrefix   = "gate."
 	workerPrefix = "worker."
+	learnedKey   = "learned."
 )
 
 // tellWait bounds one write of shared state.
@@ -42,15 +47,16 @@ func (f *fleet) tellHold(h policy.Hold) {
 	f.log.Warn().Str("provider", h.Provider).Str("class", string(h.Class)).Int("status", h.Status).
 		Str("code", h.Code).Str("owner", h.Owner).Time("next_probe", h.Probe).
 		Msg("provider held, every job is kept: " + h.Remedy)
-	f.tell(holdPrefix+h.Provider, h)
+	_ = f.tell(holdPrefix+h.Provider, h)
 }
 
 func (f *fleet) tellGate(provider string, until time.Time) {
 	f.log.Debug().Str("provider", provider).Time("until", until).Msg("gate shut")
-	f.tell(gatePrefix+provider, until)
+	_ = f.tell(gatePrefix+provider, until)
 }
 
-func (f *fleet) tell(key string, v any) {
+// tell writes shared state; what cannot be told is logged.
+func (f *fleet) tell(key string, v any) error {
 	ctx, cancel := context.WithTimeout(context.Background(), tellWait)
 	defer cancel()
 	data, err := json.Marshal(v)
@@ -60,6 +66,7 @@ func (f *fleet) tell(key string, v any) {
 	if err != nil {
 		f.log.Error().Err(err).Str("key", key).Msg("other workers cannot be told")
 	}
+	return err
 }
 
 // run makes the guards obey what other workers wrote, until ctx ends.
@@ -81,21 +88,29 @@ func (f *fleet) run(ctx context.Context) {
 func (f *fleet) begin() { f.once.Do(func() { close(f.known) }) }
 
 func (f *fleet) watch(ctx context.Context) error {
-	w, err := f.kv.WatchFiltered(ctx, []string{holdPrefix + ">", gatePrefix + ">", pausePrefix + ">"})
+	w, err := f.kv.WatchFiltered(ctx, []string{
+		holdPrefix + ">", gatePrefix + ">", pausePrefix + ">", workerPrefix + ">", learnedKey + ">",
+	})
 	if err != nil {
 		return fmt.Errorf("watch bucket %s: %w", fleetBucket, err)
 	}
 	defer func() { _ = w.Stop() }()
+	f.roster.settle(false)
+	silence := time.NewTicker(beatEvery / 2)
+	defer silence.Stop()
 	for {
 		select {
 		case <-ctx.Done():
 			return nil
+		case <-silence.C:
+			f.part()
+			f.greet()
 		case e, ok := <-w.Updates():
 			if !ok {
 				return errors.New("watch ended")
 			}
 			if e == nil { // the present state is complete
-				f.begin()
+				f.settle()
 				continue
 			}
 			f.apply(e)
@@ -107,6 +122,12 @@ func (f *fleet) apply(e jetstream.KeyValueEntry) {
 	if strings.HasPrefix(e.Key(), pausePrefix) {
 		f.applyPause(e)
 	}
+	if id, ok := strings.CutPrefix(e.Key(), workerPrefix); ok {
+		f.applyWorker(id, e)
+	}
+	if name, ok := strings.CutPrefix(e.Key(), learnedKey); ok && f.guards[name] != nil {
+		f.applyLearned(name, e)
+	}
 	if name, ok := strings.CutPrefix(e.Key(), holdPrefix); ok && f.guards[name] != nil {
 		if e.Operation() != jetstream.KeyValuePut {
 			f.guards[name].SetHold(nil)
@@ -117,8 +138,11 @@ func (f *fleet) apply(e jetstream.KeyValueEntry) {
 		}
 	}
 	if name, ok := strings.CutPrefix(e.Key(), gatePrefix); ok && f.guards[name] != nil {
-		var until time.Time
-		if json.Unmarshal(e.Value(), &until) == nil {
+		if e.Operation() != jetstream.KeyValuePut {
+			f.guards[name].Open()
+			return
+		}
+		if until, err := decodeGate(e); err == nil {
 			f.guards[name].Shut(until)
 		}
 	}
@@ -130,6 +154,13 @@ func (f *fleet) applyPause(e jetstream.KeyValueEntry) {
 	} else if p, err := decodePause(e); err == nil {
 		f.pauses.set(e.Key(), &p)
 	}
+}
+
+func decodeGate(e jetstream.KeyValueEntry) (until time.Time, err error) {
+	if err := json.Unmarshal(e.Value(), &until); err != nil {
+		return until, fmt.Errorf("decode gate: %w", err)
+	}
+	return until, nil
 }
 
 func decodeHold(e jetstream.KeyValueEntry) (h policy.Hold, err error) {
@@ -148,15 +179,20 @@ func decodeWorker(e jetstream.KeyValueEntry) (w Worker, err error) {
 
 // Worker is a sign of life: what a worker is and what it waits for.
 type Worker struct {
-	ID        string                  `json:"id"`
-	Host      string                  `json:"host"`
-	PID       int                     `json:"pid"`
-	Started   time.Time               `json:"started"`
-	Beat      time.Time               `json:"beat"`
-	Queues    []string                `json:"queues"`
+	ID      string    `json:"id"`
+	Host    string    `json:"host"`
+	PID     int       `json:"pid"`
+	Started time.Time `json:"started"`
+	Beat    time.Time `json:"beat"`
+	Queues  []string  `json:"queues"`
+	// Routes names the provider of each queue, Running counts the jobs in hand by lane.
+	Routes    map[string]string       `json:"routes,omitempty"`
+	Running   map[string]int          `json:"running,omitempty"`
 	Calls     int64                   `json:"calls"`
 	Answered  int64                   `json:"answered"`
 	Providers map[string]policy.State `json:"providers"`
+	// Seen is the revision of FLEET up to which it has made room for other workers.
+	Seen uint64 `json:"seen"`
 }
 
 // beatEvery is how often a worker shows that it lives; one that has not for three times as
@@ -165,17 +201,17 @@ const beatEvery = 2 * time.Second
 
 func (c *Consumer) beat(ctx context.Context) {
 	host, _ := os.Hostname() // for people only
-	w := Worker{ID: c.c.Worker, Host: host, PID: os.Getpid(), Started: time.Now().UTC()}
+	w := Worker{ID: c.c.Worker, Host: host, PID: os.Getpid(), Started: time.Now().UTC(), Routes: map[string]string{}}
 	for _, q := range c.queues {
 		w.Queues = append(w.Queues, q.Name)
+		w.Routes[q.Name] = q.Account
 	}
-	for {
+	c.fleet.roster.introduce(w.ID, w.Started)
+	for ok := true; ok; ok = c.fleet.untilBeat(ctx) {
 		s := c.Stats()
 		w.Beat, w.Calls, w.Answered, w.Providers = time.Now().UTC(), s.Calls, s.Answered, s.Providers
-		c.fleet.tell(workerPrefix+w.ID, w)
-		if !sleep(ctx, beatEvery) {
-			break
-		}
+		w.Running = c.leases.running()
+		c.fleet.tellWorker(&w)
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), tellWait)
 	defer cancel()

@@ -2,9 +2,9 @@ package consumer
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"iter"
-	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -17,13 +17,30 @@ import (
 // Endings goes through the endings of a batch in the order they came. It reads in large
 // steps and holds none of them.
 func (s *Store) Endings(ctx context.Context, batch string) iter.Seq2[Ending, error] {
+	return s.EndingsFrom(ctx, batch, 1)
+}
+
+// EndingsFrom is Endings from a sequence of RESULTS on.
+func (s *Store) EndingsFrom(ctx context.Context, batch string, sequence uint64) iter.Seq2[Ending, error] {
+	return s.endings(ctx, batch, sequence, false)
+}
+
+// EndingHeads is Endings without the answers themselves.
+func (s *Store) EndingHeads(ctx context.Context, batch string) iter.Seq2[Ending, error] {
+	return s.endings(ctx, batch, 1, true)
+}
+
+func (s *Store) endings(ctx context.Context, batch string, sequence uint64, heads bool) iter.Seq2[Ending, error] {
 	return func(yield func(Ending, error) bool) {
-		for m, err := range scan(ctx, s.results, resultSubject(batch, ">")) {
+		for m, err := range scanFrom(ctx, s.results, resultSubject(batch, ">"), sequence, heads) {
 			if err != nil {
 				yield(Ending{}, err)
 				return
 			}
 			e, err := readEnding(m.Subject(), m.Headers(), m.Data())
+			if meta, merr := m.Metadata(); err == nil && merr == nil { // else scanFrom ends by it
+				e.Sequence = meta.Sequence.Stream
+			}
 			if !yield(e, err) || err != nil {
 				return
 			}
@@ -31,19 +48,36 @@ func (s *Store) Endings(ctx context.Context, batch string) iter.Seq2[Ending, err
 	}
 }
 
+// EndingAt reads the ending at a sequence of RESULTS; ErrNoEnding when it is gone.
+func (s *Store) EndingAt(ctx context.Context, sequence uint64) (Ending, error) {
+	m, err := s.results.GetMsg(ctx, sequence)
+	if errors.Is(err, jetstream.ErrMsgNotFound) {
+		return Ending{}, ErrNoEnding
+	}
+	if err != nil {
+		return Ending{}, fmt.Errorf("read ending %d: %w", sequence, err)
+	}
+	return readEnding(m.Subject, m.Header, m.Data)
+}
+
 // DeadLetters goes through the dead letters of a batch, or of all when batch is empty, oldest
 // first.
 func (s *Store) DeadLetters(ctx context.Context, batch string) iter.Seq2[DeadLetter, error] {
+	return s.DeadLettersFrom(ctx, batch, 1)
+}
+
+// DeadLettersFrom is DeadLetters from a sequence of DEAD on.
+func (s *Store) DeadLettersFrom(ctx context.Context, batch string, sequence uint64) iter.Seq2[DeadLetter, error] {
 	if batch == "" {
 		batch = "*"
 	}
 	return func(yield func(DeadLetter, error) bool) {
-		for m, err := range scan(ctx, s.dead, "dead."+batch+".>") {
+		for m, err := range scanFrom(ctx, s.dead, "dead."+batch+".>", sequence, false) {
 			if err != nil {
 				yield(DeadLetter{}, err)
 				return
 			}
-			l, err := readLetter(m.Headers(), m.Data())
+			l, err := letterOf(m)
 			if !yield(l, err) || err != nil {
 				return
 			}
@@ -56,15 +90,25 @@ const scanWait = 20 * time.Second
 
 // scan reads what a filter matches now, in stream order.
 func scan(ctx context.Context, s jetstream.Stream, filter string) iter.Seq2[jetstream.Msg, error] {
+	return scanFrom(ctx, s, filter, 1, false)
+}
+
+// scanFrom is scan from a sequence on, perhaps without the bodies.
+func scanFrom(
+	ctx context.Context, s jetstream.Stream, filter string, sequence uint64, headersOnly bool,
+) iter.Seq2[jetstream.Msg, error] {
 	return func(yield func(jetstream.Msg, error) bool) {
-		total, err := count(ctx, s, filter)
+		total, err := countFrom(ctx, s, filter, sequence)
 		if err != nil || total == 0 {
 			if err != nil {
 				yield(nil, err)
 			}
 			return
 		}
-		cons, err := s.OrderedConsumer(ctx, jetstream.OrderedConsumerConfig{FilterSubjects: []string{filter}})
+		cons, err := s.OrderedConsumer(ctx, jetstream.OrderedConsumerConfig{
+			FilterSubjects: []string{filter}, HeadersOnly: headersOnly,
+			DeliverPolicy: jetstream.DeliverByStartSequencePolicy, OptStartSeq: sequence,
+		})
 		if err != nil {
 			yield(nil, fmt.Errorf("read %s: %w", filter, err))
 			return
@@ -134,6 +178,3 @@ func queueOf(subject string) string {
 	queue, _, _ := strings.Cut(rest, ".")
 	return queue
 }
-
-
-func sortedKeys(m map[string]bool) []string { return slices.Sorted(maps.Keys(m)) }

@@ -60,7 +60,7 @@ func newWorld(t *testing.T, spec string) *world {
 	return w
 }
 
-func stream(t *testing.T, nc *nats.Conn) jetstream.JetStream {
+func stream(t testing.TB, nc *nats.Conn) jetstream.JetStream {
 	t.Helper()
 	js, err := jetstream.New(nc, jetstream.WithDefaultTimeout(patience))
 	check(t, err)

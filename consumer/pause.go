@@ -178,3 +178,18 @@ func (p *pauses) paused(l *lane) bool {
 	_, paused, _ := p.of(l)
 	return paused
 }
+
+// stopping lists the pauses that keep jobs of this worker's queues where they are.
+func (c *Consumer) stopping() []Pause {
+	seen := map[string]bool{}
+	var all []Pause
+	for _, l := range c.lanes.of("") {
+		p, paused, _ := c.pauses.of(l)
+		key := pauseKey(p.Scope, p.Name)
+		if paused && c.lanes.holds(l) && !seen[key] {
+			seen[key] = true
+			all = append(all, p)
+		}
+	}
+	return all
+}

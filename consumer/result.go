@@ -29,7 +29,11 @@ type Meta struct {
 	Queue    string `json:"queue,omitempty"`
 	Provider string `json:"provider,omitempty"`
 	Model    string `json:"model,omitempty"`
+	// Fallback says that Provider is not the queue's own, or asked for another model.
+	Fallback bool   `json:"fallback,omitempty"`
 	Worker   string `json:"worker,omitempty"`
+	// Line is the line of the file the job came from, from 1; 0 where it came from none.
+	Line int `json:"line,omitempty"`
 	// Class says why a dead job is dead.
 	Class policy.Class `json:"class,omitempty"`
 	// Status and Code are the provider's last words to a dead job.
@@ -45,6 +49,20 @@ type Meta struct {
 	InputTokens  int    `json:"input_tokens,omitempty"`
 	OutputTokens int    `json:"output_tokens,omitempty"`
 	FinishReason string `json:"finish_reason,omitempty"`
+	// Cost is what the answer cost, in billionths of a US dollar; nil where the model has no price
+	// or the answer does not say what it used. Wasted is what the calls before it cost that gave no
+	// answer, in the delivery that ended the job; at most, where they did not say.
+	Cost   *policy.Money `json:"cost_nano_usd,omitempty"`
+	Wasted policy.Money  `json:"wasted_nano_usd,omitempty"`
+	// Truncated says that the answer was cut short or withheld: FinishReason tells which.
+	Truncated bool `json:"truncated,omitempty"`
+	// Dropped is how many of a chat's oldest messages were left out for it to fit, Raised how
+	// often the limit of the answer was raised.
+	Dropped int `json:"dropped_messages,omitempty"`
+	Raised  int `json:"raised,omitempty"`
+	// LostInputTokens and LostOutputTokens were used by answers that were not kept.
+	LostInputTokens  int `json:"lost_input_tokens,omitempty"`
+	LostOutputTokens int `json:"lost_output_tokens,omitempty"`
 }
 
 // Ending is how a job ended: Line is its answer as an OpenAI output line without the newline,
@@ -54,6 +72,8 @@ type Ending struct {
 	Dead bool
 	Meta Meta
 	Line []byte
+	// Sequence is where it stands in RESULTS, as far as it was read in that order.
+	Sequence uint64
 }
 
 // ErrNoEnding says that a job has not ended.

@@ -2,14 +2,18 @@ package consumer
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
+	"slices"
+	"strconv"
 	"time"
 
 	"github.com/go-json-experiment/json/jsontext"
 	"github.com/nats-io/nats.go"
 
 	"nightshift/policy"
+	"nightshift/producer"
 )
 
 // outcome is what becomes of a delivery.
@@ -70,7 +74,10 @@ func (c *Consumer) storeAnswer(ctx context.Context, d *delivery, r *policy.Resul
 	a := policy.ReadAnswer(r.Reply.Body)
 	meta.Model, meta.FinishReason = a.Model, a.FinishReason
 	meta.InputTokens, meta.OutputTokens = a.InputTokens, a.OutputTokens
+	meta.Truncated = a.Ended() != policy.Whole
 	meta.LatencyMS = r.Reply.Latency.Milliseconds()
+	meta.Cost = d.keep(r.Reply.Body)
+	meta.Wasted = d.wasted
 	line := AnswerLine(&d.job, d.id, policy.RequestID(r.Reply.Header), oneLine(r.Reply.Body))
 	m, err := newEnding(d.job.Batch, d.job.Key, endingAnswer, meta, line)
 	if err != nil {
@@ -79,6 +86,7 @@ func (c *Consumer) storeAnswer(ctx context.Context, d *delivery, r *policy.Resul
 	switch other, err := c.putEnding(ctx, d, m); {
 	case errors.Is(err, errEnded):
 		c.stats.doubled.Add(1)
+		d.keep(nil)
 		c.stats.tokens(meta.InputTokens, meta.OutputTokens)
 		l := c.letter(d, entryMissing(other), r, policy.Decision{Counts: true})
 		return ended, c.concede(ctx, d, other, l)
@@ -89,6 +97,8 @@ func (c *Consumer) storeAnswer(ctx context.Context, d *delivery, r *policy.Resul
 		return answered, err
 	}
 	c.stats.answered.Add(1)
+	c.stats.paid(meta.Cost)
+	c.stats.ended(a.Ended())
 	c.stats.tokens(meta.InputTokens, meta.OutputTokens)
 	c.forget(ctx, d)
 	return answered, c.ack(ctx, d)
@@ -131,7 +141,11 @@ func (c *Consumer) putEnding(ctx context.Context, d *delivery, m *nats.Msg) (oth
 
 // postpone writes the history and hands the job back until its time.
 func (c *Consumer) postpone(ctx context.Context, d *delivery, r *policy.Result, dec policy.Decision) error {
-	delay := policy.Jitter(max(dec.Delay, time.Until(d.queue.guard.State().Until)))
+	delay := dec.Delay
+	if !d.aside { // a fallback may take it while its own provider does not
+		delay = min(max(delay, time.Until(d.queue.guard.State().Until)), longestRest)
+	}
+	delay = policy.Jitter(delay)
 	h := &d.history
 	h.Add(*r, dec, d.received)
 	h.Deliveries, h.Resets, h.Alone = d.meta.NumDelivered, d.resets, 0
@@ -211,13 +225,28 @@ func (c *Consumer) forget(ctx context.Context, d *delivery) {
 
 func (c *Consumer) meta(d *delivery, r *policy.Result) *Meta {
 	m := &Meta{
-		Call: d.id, Queue: d.queue.Name, Provider: d.queue.Account, Worker: c.c.Worker,
+		Call: d.id, Queue: d.queue.Name, Provider: providerName(cmp.Or(d.by.account, d.queue.Account)), Worker: c.c.Worker,
 		Calls: d.history.Calls, Again: d.crashes, Waits: d.history.Waits,
 	}
+	m.Line, _ = strconv.Atoi(d.msg.Headers().Get(producer.HeaderLine)) // ours; 0 where somebody else wrote it
+	m.Fallback = d.by.account != "" && d.by.account != d.queue.Account
+	m.Wasted = d.wasted
+	m.Dropped, m.Raised = d.edit.Dropped, d.edit.Raises
+	lost := d.history.Attempts
 	if r != nil {
 		m.Calls += r.Calls
+		lost = slices.Concat(lost, r.Attempts)
 	}
+	m.LostInputTokens, m.LostOutputTokens = tokensOf(lost)
 	return m
+}
+
+// tokensOf adds up what answers used that were not kept.
+func tokensOf(attempts []policy.Attempt) (in, out int) {
+	for _, a := range attempts {
+		in, out = in+a.InputTokens, out+a.OutputTokens
+	}
+	return in, out
 }
 
 // log writes the one line of a settled job: what it was and what became of it, never what it

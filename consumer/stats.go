@@ -13,6 +13,8 @@ import (
 type stats struct {
 	calls, answered, later, doubled atomic.Int64
 	inTokens, outTokens             atomic.Int64
+	cut, withheld, fallback         atomic.Int64
+	money                           money
 	mu                              sync.Mutex
 	dead                            map[policy.Class]int64
 }
@@ -23,8 +25,15 @@ type Stats struct {
 	// although another worker's ending was first.
 	Calls, Answered, Later, Doubled int64
 	InputTokens, OutputTokens       int64
+	// Among the answers, Cut reached the limit of their length, Withheld were cut by a content
+	// policy or refused by the model, Fallback came from another provider than the queue's own.
+	Cut, Withheld, Fallback int64
+	// Money is what the calls cost.
+	Money Money
 	// Dead counts the dead letters by class.
 	Dead map[policy.Class]int64
+	// Pauses keep jobs of this worker's queues where they are.
+	Pauses []Pause
 	// Providers tells what stands between the queue and each provider.
 	Providers map[string]policy.State
 }
@@ -44,12 +53,25 @@ func (s *stats) tokens(in, out int) {
 	s.outTokens.Add(int64(out))
 }
 
+// ended counts an answer that is not whole.
+func (s *stats) ended(e policy.Ending) {
+	switch e {
+	case policy.Cut:
+		s.cut.Add(1)
+	case policy.Withheld:
+		s.withheld.Add(1)
+	case policy.Whole:
+	}
+}
+
 // Stats tells what this worker did so far.
 func (c *Consumer) Stats() Stats {
 	s := Stats{
 		Calls: c.stats.calls.Load(), Answered: c.stats.answered.Load(), Later: c.stats.later.Load(),
 		Doubled: c.stats.doubled.Load(), InputTokens: c.stats.inTokens.Load(), OutputTokens: c.stats.outTokens.Load(),
-		Dead: map[policy.Class]int64{}, Providers: map[string]policy.State{},
+		Cut: c.stats.cut.Load(), Withheld: c.stats.withheld.Load(), Fallback: c.stats.fallback.Load(),
+		Money:  c.stats.money.load(),
+		Pauses: c.stopping(), Dead: map[policy.Class]int64{}, Providers: map[string]policy.State{},
 	}
 	c.stats.mu.Lock()
 	maps.Copy(s.Dead, c.stats.dead)

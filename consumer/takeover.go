@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
 
@@ -47,6 +48,8 @@ func (s *Store) workedBy(ctx context.Context, alive func(Worker) bool) (map[stri
 	worked := map[string]bool{}
 	for _, w := range workers {
 		if !alive(w) {
+			// Who comes next must not wait for its word.
+			err = errors.Join(err, s.fleet.Purge(ctx, workerPrefix+w.ID, jetstream.PurgeTTL(time.Minute)))
 			continue
 		}
 		for _, q := range w.Queues {

@@ -51,9 +51,13 @@ func (t *tries) call(exec failsafe.Execution[*tries]) (*tries, error) {
 		return t, nil
 	}
 	t.heard, t.reply, t.fault = true, reply, fault
-	g.scout.back()
 	g.pace.replied(&t.place, sent, now, &reply, fault)
 	g.account(sent, now, fault)
+	g.scout.back() // after pace and gate have learned: those who waited go by them
+	if t.place.size != (size{}) {
+		g.wake() // it may have used less than was thought
+	}
+	g.recent.add(now, fault)
 	if fault != nil {
 		t.failed = append(t.failed, NewAttempt(sent, g.c.Provider, reply.Latency, fault))
 	}

@@ -14,6 +14,7 @@ const (
 	NotFound        Class = "not_found"        // no such model or resource, or no access to it
 	Expired         Class = "expired"          // the job's deadline passed
 	CrashLoop       Class = "crash_loop"       // workers died with this job in hand, again and again
+	Truncated       Class = "truncated"        // the answer was cut short or withheld, and the queue wants none such
 
 	// Of the provider's limits: time mends it.
 	RateLimited Class = "rate_limited" // more requests or tokens than the limit allows
@@ -39,6 +40,7 @@ const (
 func Classes() []Class {
 	return []Class{
 		Malformed, BadRequest, ContextOverflow, TooLarge, ContentFiltered, NotFound, Expired, CrashLoop,
+		Truncated,
 		RateLimited, Overloaded,
 		ServerError, Timeout, Network, BadReply, Conflict,
 		Auth, Permission, Billing, Quota, DailyQuota, Config,
@@ -80,7 +82,7 @@ func (c Class) Verdict() Verdict {
 	switch c {
 	case ContextOverflow, TooLarge:
 		return VerdictFallback
-	case Malformed, BadRequest, ContentFiltered, NotFound, Expired, CrashLoop:
+	case Malformed, BadRequest, ContentFiltered, NotFound, Expired, CrashLoop, Truncated:
 		return VerdictDead
 	case RateLimited, Overloaded:
 		return VerdictLater
@@ -101,7 +103,7 @@ func (c Class) Ambiguous() bool { return c == NotFound || c == Permission }
 // program, by slowing down) or "nobody".
 func (c Class) Owner() string {
 	switch c {
-	case Malformed, BadRequest, ContextOverflow, TooLarge, ContentFiltered, NotFound, Expired:
+	case Malformed, BadRequest, ContextOverflow, TooLarge, ContentFiltered, NotFound, Expired, Truncated:
 		return "author"
 	case CrashLoop, Auth, Permission, Config:
 		return "operator"
@@ -136,6 +138,8 @@ func (c Class) Remedy() string {
 		return "Submit the job again with a later deadline."
 	case CrashLoop:
 		return "Find out why workers die on this job before replaying it."
+	case Truncated:
+		return "Allow a longer answer, change what is asked, or have the queue accept such answers."
 	case RateLimited:
 		return "Wait: calls are slowed down until the limit allows more."
 	case Overloaded:

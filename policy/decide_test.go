@@ -32,6 +32,7 @@ func TestDecideEveryClass(t *testing.T) {
 		policy.NotFound:        {wait(policy.UnclearWait), dead, wait(policy.HeldWait)},
 		policy.Expired:         {dead, dead, wait(policy.HeldWait)},
 		policy.CrashLoop:       {dead, dead, wait(policy.HeldWait)},
+		policy.Truncated:       {dead, dead, wait(policy.HeldWait)},
 
 		policy.RateLimited: {wait(backoff), wait(backoff), wait(backoff)},
 		policy.Overloaded:  {wait(backoff), wait(backoff), wait(backoff)},

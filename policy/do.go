@@ -36,6 +36,9 @@ type Task struct {
 	// Deadline of the job; zero for none. No call goes on after it, and none is begun that is
 	// likely to.
 	Deadline time.Time
+	// Mends says of a fault of the job that it will not be its end, as another provider is asked
+	// or another request is made: it is then no sign of a broken template. May be nil.
+	Mends func(*Fault) bool
 }
 
 // Do is DoTask for a job that asks for nothing special.
@@ -66,8 +69,10 @@ func (g *Guard) DoTask(ctx context.Context, task Task, ask func(context.Context)
 	_, err := g.limits.executor(grown(g.c.limit(task.Call), task.Timeouts)).WithContext(ctx).GetWithExecution(t.call)
 	r := Result{Reply: t.reply, Fault: t.fault, Calls: t.made, Attempts: t.failed}
 	switch {
+	case t.heard && r.Fault != nil && task.Mends != nil && task.Mends(r.Fault):
+		r.Evidence = OfJob
 	case t.heard: // whatever came after it: a refusal by our own policies is no news
-		r.Evidence = g.judge(task.Key, r.Fault)
+		r.Evidence = g.judge(task.Key, time.Now().Add(-r.Reply.Latency), r.Fault)
 	case ctx.Err() != nil:
 		r.Cancelled = true
 	default:
@@ -96,16 +101,19 @@ func (t *tries) turn() *Fault {
 	g.scout.wait(t.ctx)
 	t.place = g.pace.take(t.task.Call.Body)
 	for {
-		wait, rule := t.place.wait(), "own pace"
-		if shut := time.Until(g.gate.opens()); shut > wait {
-			wait, rule = shut, "gate shut"
-		}
-		if wait <= 0 {
-			return nil
-		}
-		if wait > briefly || sleep(t.ctx, wait, nil, nil) != nil {
+		wait, shut := t.place.wait(), time.Until(g.gate.opens())
+		switch {
+		case shut > max(wait, 0): // its turn passes: what nobody uses meanwhile is not saved up
 			g.pace.giveUp(&t.place)
-			return &Fault{Class: RateLimited, Rule: rule, RetryAfter: wait}
+			if shut > briefly || sleep(t.ctx, shut, nil, nil) != nil {
+				return &Fault{Class: RateLimited, Rule: "gate shut", RetryAfter: shut}
+			}
+			t.place = g.pace.take(t.task.Call.Body)
+		case wait <= 0:
+			return nil
+		case wait > briefly || sleep(t.ctx, wait, nil, nil) != nil:
+			g.pace.giveUp(&t.place)
+			return &Fault{Class: RateLimited, Rule: "own pace", RetryAfter: wait}
 		}
 	}
 }

@@ -37,9 +37,11 @@ type GuardConfig struct {
 	Health      HealthConfig
 	// Classify judges replies; nil means the built-in table.
 	Classify func(Reply) *Fault
-	// OnHold and OnGate tell the other workers; they must not block. May be nil.
-	OnHold func(Hold)
-	OnGate func(until time.Time)
+	// OnHold, OnRelease and OnGate tell the other workers. OnRelease has the hold that this
+	// guard found to be wrong. May be nil.
+	OnHold    func(Hold)
+	OnRelease func(Hold)
+	OnGate    func(until time.Time)
 }
 
 func (c GuardConfig) withDefaults() GuardConfig {
@@ -56,6 +58,9 @@ func (c GuardConfig) withDefaults() GuardConfig {
 	}
 	if c.OnHold == nil {
 		c.OnHold = func(Hold) {}
+	}
+	if c.OnRelease == nil {
+		c.OnRelease = func(Hold) {}
 	}
 	if c.OnGate == nil {
 		c.OnGate = func(time.Time) {}
@@ -81,11 +86,15 @@ type Guard struct {
 	health  *Health
 	limits  limits
 	latest  latencies
+	recent  recent
 	breaker circuitbreaker.CircuitBreaker[*tries]
 
-	mu    sync.Mutex
-	hold  *Hold
-	moved chan struct{} // closed when a hold or an outage ends; nil while nobody waits
+	mu   sync.Mutex
+	hold *Hold
+	part part
+	// answered is when the latest answer came.
+	answered time.Time
+	moved    chan struct{} // closed when a hold or an outage ends; nil while nobody waits
 	// trials counts the slots granted since the breaker last opened.
 	trials int
 }
@@ -108,15 +117,16 @@ func NewGuard(c GuardConfig) *Guard {
 // Ceiling is the configured limit of calls in flight.
 func (g *Guard) Ceiling() int { return g.c.MaxInFlight }
 
-// judge notes what became of a job in the provider's health.
-func (g *Guard) judge(job string, f *Fault) Evidence {
+// judge notes what became of a job in the provider's health. sent is when its last call was.
+func (g *Guard) judge(job string, sent time.Time, f *Fault) Evidence {
 	if f == nil {
+		g.disprove(sent, time.Now())
 		g.health.Answer()
 		return Unclear
 	}
-	e, hold := g.health.Judge(job, f)
-	if hold {
-		g.startHold(f)
+	e, verdict := g.health.verdict(job, f)
+	if verdict != 0 {
+		g.startHold(f, verdict == holdUnsure)
 	}
 	if f.Class.Verdict() == VerdictRetry && !g.breaker.IsClosed() {
 		return OfAccount

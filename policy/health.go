@@ -20,6 +20,9 @@ type Hold struct {
 	// Probe is when one job is tried again to see whether it has healed; Probes counts them.
 	Probe  time.Time `json:"probe"`
 	Probes int       `json:"probes,omitempty"`
+	// Unsure says that it stands on a few jobs that failed alike before any was answered. An
+	// answer that was on its way by then ends it.
+	Unsure bool `json:"unsure,omitempty"`
 }
 
 // HealthConfig says how much evidence a hold takes. Zero fields mean the defaults.
@@ -88,12 +91,26 @@ func (h *Health) Answer() {
 // Judge notes a job's fault and says whose it is, and whether the provider must be held. A
 // fault that holds the provider is the account's, whatever its class: no job dies of it.
 func (h *Health) Judge(job string, f *Fault) (e Evidence, hold bool) {
+	e, v := h.verdict(job, f)
+	return e, v != 0
+}
+
+// holding says whether a fault holds the provider, and how surely.
+type holding uint8
+
+const (
+	holdSure   holding = iota + 1
+	holdUnsure         // before any answer, some jobs failed alike
+)
+
+func (h *Health) verdict(job string, f *Fault) (e Evidence, held holding) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	v := f.Class.Verdict()
 	if v == VerdictLater {
-		return Unclear, false
+		return Unclear, 0
 	}
+	unsure := f.Class.Ambiguous() && !h.answered
 	switch {
 	case f.Class.Ambiguous():
 		e = h.ambiguous(job, f.Class)
@@ -104,9 +121,15 @@ func (h *Health) Judge(job string, f *Fault) (e Evidence, hold bool) {
 		e = h.flood(f.Class)
 	}
 	if h.row++; h.row >= h.c.Row {
-		e = OfAccount
+		e, unsure = OfAccount, false
 	}
-	return e, e == OfAccount
+	switch {
+	case e != OfAccount:
+		return e, 0
+	case unsure:
+		return e, holdUnsure
+	}
+	return e, holdSure
 }
 
 func (h *Health) ambiguous(job string, c Class) Evidence {

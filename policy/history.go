@@ -6,6 +6,7 @@ import "time"
 type Attempt struct {
 	At         time.Time     `json:"at"`
 	Provider   string        `json:"provider,omitempty"`
+	Model      string        `json:"model,omitempty"`
 	Class      Class         `json:"class"`
 	Status     int           `json:"status,omitempty"`
 	Code       string        `json:"code,omitempty"`
@@ -16,6 +17,9 @@ type Attempt struct {
 	RetryAfter time.Duration `json:"retry_after_ns,omitempty"`
 	// Message is the provider's sentence; it may repeat the prompt and is never logged.
 	Message string `json:"message,omitempty"`
+	// InputTokens and OutputTokens were used by an answer that was not kept.
+	InputTokens  int `json:"input_tokens,omitempty"`
+	OutputTokens int `json:"output_tokens,omitempty"`
 }
 
 // NewAttempt records a fault as an attempt.
@@ -36,6 +40,12 @@ type History struct {
 	// LastWait is the latest of them.
 	Waits    int      `json:"waits,omitempty"`
 	LastWait *Attempt `json:"last_wait,omitempty"`
+	// Waiting is when the first of the waits began.
+	Waiting time.Time `json:"waiting,omitzero"`
+	// Refused names the providers that found fault with the job itself, and the fault: they are
+	// not asked again. Edit is how the request has been changed to suit the job's own provider.
+	Refused map[string]Class `json:"refused,omitempty"`
+	Edit    Edit             `json:"edit,omitzero"`
 	// Until is when the job may be called again.
 	Until time.Time `json:"until,omitzero"`
 	// Deliveries and Resets tell how often the job had been handed out when its latest
@@ -82,6 +92,22 @@ func (h *History) Note(deliveries uint64, resets int) {
 	h.Deliveries, h.Resets, h.Alone = deliveries, resets, 0
 }
 
+// Pass notes the failed calls of a provider where another is asked at once: the job is not handed
+// back, so that its wait is remembered and not counted.
+func (h *History) Pass(r Result, d Decision, now time.Time) {
+	waits := h.Waits
+	h.Add(r, d, now)
+	h.Waits = waits
+}
+
+// Refuse notes that a provider found fault with the job itself.
+func (h *History) Refuse(provider string, class Class) {
+	if h.Refused == nil {
+		h.Refused = map[string]Class{}
+	}
+	h.Refused[provider] = class
+}
+
 // Add notes the failed calls of one delivery and what was decided about the last of them. A
 // decision that does not count makes a wait of it; transient faults before it still count,
 // unless the whole provider fails.
@@ -90,6 +116,7 @@ func (h *History) Add(r Result, d Decision, now time.Time) {
 	failed := r.Attempts
 	if !d.Counts {
 		h.Waits++
+		setDefault(&h.Waiting, now.UTC())
 		w := NewAttempt(now, "", r.Reply.Latency, r.Fault)
 		if n := len(failed); n > 0 {
 			w, failed = failed[n-1], failed[:n-1]

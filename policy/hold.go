@@ -3,12 +3,12 @@ package policy
 import "time"
 
 // startHold puts the provider to rest; a hold that stands already only moves its next probe.
-func (g *Guard) startHold(f *Fault) {
+func (g *Guard) startHold(f *Fault, unsure bool) {
 	now := time.Now().UTC()
 	g.mu.Lock()
 	h := Hold{
 		Provider: g.c.Provider, Class: f.Class, Since: now, Status: f.Status, Code: f.Code, Words: f.Words(),
-		Owner: f.Class.Owner(), Remedy: f.Class.Remedy(),
+		Owner: f.Class.Owner(), Remedy: f.Class.Remedy(), Unsure: unsure,
 	}
 	if g.hold != nil {
 		if now.Before(g.hold.Probe) { // the calls that were in flight when it began
@@ -23,9 +23,15 @@ func (g *Guard) startHold(f *Fault) {
 	g.c.OnHold(h)
 }
 
-// SetHold makes the guard obey a hold another worker has begun or moved; nil releases it.
+// SetHold makes the guard obey a hold another worker has begun or moved; nil releases it. An
+// unsure one that an answer has disproved meanwhile is released again.
 func (g *Guard) SetHold(h *Hold) {
 	g.mu.Lock()
+	if h != nil && h.Unsure && g.answered.After(h.Since) {
+		g.mu.Unlock()
+		g.c.OnRelease(*h)
+		return
+	}
 	released := g.hold != nil && h == nil
 	g.hold = h
 	g.mu.Unlock()
@@ -35,8 +41,34 @@ func (g *Guard) SetHold(h *Hold) {
 	}
 }
 
+// disprove notes an answer, and ends an unsure hold that began while it was on its way.
+func (g *Guard) disprove(sent, now time.Time) {
+	g.mu.Lock()
+	g.answered = now
+	h := g.hold
+	wrong := h != nil && h.Unsure && sent.Before(h.Since)
+	g.mu.Unlock()
+	if wrong {
+		g.SetHold(nil)
+		g.c.OnRelease(*h)
+	}
+}
+
 // Shut makes the guard obey a gate another worker was told of.
 func (g *Guard) Shut(until time.Time) { g.gate.shut(until) }
+
+// Open opens a gate that was shut too long, as somebody has found out.
+func (g *Guard) Open() {
+	g.gate.open()
+	g.wake()
+}
+
+// open ends the row of strikes too.
+func (g *gate) open() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.until, g.strikes = time.Time{}, 0
+}
 
 // ProbeSlot takes a slot for one job although the provider is held. The caller must be the
 // only worker that probes.

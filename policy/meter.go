@@ -11,8 +11,9 @@ const (
 	// burstTime is how much may come at once, in time: half of what providers allow at least,
 	// the other half is for calls that are late on their way.
 	burstTime = 500 * time.Millisecond
-	// margin is how much later a call comes that needs the whole of a provider's burst.
-	margin = 20 * time.Millisecond
+	// margin is how much later a call comes that needs all that a provider allows at once: what
+	// was sent before it may have been late by that much.
+	margin = 25 * time.Millisecond
 )
 
 // meter is one limit as a bucket that refills all the time: what is owed is paid off at the rate,
@@ -23,6 +24,8 @@ type meter struct {
 	full                       time.Time
 	// burst is what the provider was seen to allow at once, 0 while unknown.
 	burst float64
+	// even says that every call weighs the same, as where requests are counted.
+	even bool
 	// shift is the sum of all corrections of full, credit the part of it that may be taken back.
 	shift, credit time.Duration
 	lowered       time.Time
@@ -62,21 +65,27 @@ func (m *meter) atOnce(rate float64) float64 {
 	return max(b, 1)
 }
 
+// slack is how much may be owed when a call of n units begins: what may begin at once, less the
+// call itself where the provider is not known to allow more.
+func (m *meter) slack(n, rate float64) float64 {
+	b := m.atOnce(rate)
+	return max(b-n, min(b, m.burst-b-n), 0)
+}
+
 // start is when n units may begin after so many others of the same size.
 func (m *meter) start(n float64, others int, now time.Time) time.Time {
 	r := m.rate(now)
 	if r == 0 {
 		return now
 	}
-	at, b := m.full, m.atOnce(r)
+	at, slack := m.full, m.slack(n, r)
+	if slack == 0 && n > m.burst-r*margin.Seconds() && !m.even {
+		at = at.Add(margin)
+	}
 	if at.Before(now) {
 		at = now
 	}
-	at = at.Add(seconds((float64(others)*n - b + min(n, b)) / r))
-	if n >= b && n > 1 {
-		at = at.Add(margin)
-	}
-	return at
+	return at.Add(seconds((float64(others)*n - slack) / r))
 }
 
 // take reserves n units for a call that begins at a time.
@@ -110,7 +119,7 @@ func (m *meter) learn(l Limit, k mark, usual float64, sent time.Time) {
 		return
 	}
 	m.shown = float64(l.Max.N) / l.Per.Seconds()
-	if !l.Remaining.Known || k.full.IsZero() {
+	if !l.Remaining.Known {
 		return
 	}
 	// A window that is renewed as a whole names a reset far off although next to nothing is used.
@@ -118,11 +127,26 @@ func (m *meter) learn(l Limit, k mark, usual float64, sent time.Time) {
 	if l.Remaining.N > 0 {
 		m.burst = max(m.burst, float64(l.Remaining.N)+owed)
 	}
-	// Where the provider allows much at once, others may owe most of it, and late calls some.
-	once := m.atOnce(share * m.shown)
-	spare := max(0, m.burst-2*once) + max(0, min(m.burst, 2*once)-once-usual)/2
-	full := sent.Add(seconds((owed - spare) / m.shown))
+	full := sent.Add(seconds((owed - m.spare(usual)) / m.shown))
+	if k.full.IsZero() { // it was sent when no limit was known
+		if m.full.Before(full) {
+			m.full = full
+		}
+		return
+	}
 	m.correct(full.Sub(k.full) - (m.shift - k.shift))
+}
+
+// spare is how much may be owed beyond what we know of before it counts. Where the provider allows
+// much at once, others may owe most of it. Calls that all weigh the same may be late, as half of
+// the rest is left free for them; where they do not, the next may need everything that is free.
+func (m *meter) spare(usual float64) float64 {
+	once := m.atOnce(share * m.shown)
+	s := max(0, m.burst-2*once)
+	if m.even {
+		s += max(0, min(m.burst, 2*once)-once-usual) / 2
+	}
+	return s
 }
 
 // correct moves full outwards, or inwards as far as it was moved outwards before.

@@ -29,6 +29,7 @@ type pace struct {
 
 func newPace(requests, tokens int) *pace {
 	p := &pace{}
+	p.limits[perRequests].even = true
 	p.limits[perRequests].configured = float64(max(requests, 0)) / 60
 	p.limits[perTokens].configured = float64(max(tokens, 0)) / 60
 	p.limited = requests > 0 || tokens > 0

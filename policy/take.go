@@ -144,39 +144,3 @@ func (g *Guard) wake() {
 		g.moved = nil
 	}
 }
-
-// State is what stands between the queue and the provider now.
-type State struct {
-	// Reason is one of "", "hold", "rate limit", "outage", "pace".
-	Reason string `json:"reason"`
-	// Until is when that ends, where it is known.
-	Until time.Time `json:"until,omitzero"`
-	Hold  *Hold     `json:"hold,omitempty"`
-	// Window and InFlight are the calls allowed and on their way.
-	Window   int `json:"window"`
-	InFlight int `json:"in_flight"`
-	// Breaker is "closed", "open" or "half-open".
-	Breaker string `json:"breaker"`
-}
-
-// State tells why the provider is called no faster.
-func (g *Guard) State() State {
-	s, now := State{}, time.Now()
-	s.Window, s.InFlight = g.window.Load()
-	s.Breaker = g.breaker.State().String()
-	if g.pace.spent() {
-		s.Reason = "pace"
-	}
-	if opens := g.gate.opens(); opens.After(now) {
-		s.Reason, s.Until = "rate limit", opens
-	}
-	if rest := g.breaker.RemainingDelay(); rest > 0 && now.Add(rest).After(s.Until) {
-		s.Reason, s.Until = "outage", now.Add(rest)
-	}
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	if g.hold != nil {
-		s.Hold, s.Reason, s.Until = g.hold, "hold", time.Time{}
-	}
-	return s
-}

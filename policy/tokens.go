@@ -20,10 +20,16 @@ func (s size) units() [meters]float64 {
 
 // tokens learns how many tokens requests use.
 type tokens struct {
-	perByte  float64 // of the prompt's tokens, on a quarter of the request's bytes
-	out      float64 // of the answers
-	in, outs float64 // what requests were thought to use lately
+	// prompts and raw are sums of the tokens that prompts had lately and of a quarter of their
+	// requests' bytes: a ratio of sums, as a short prompt is half wrapping and says little of long.
+	prompts, raw float64
+	out          float64 // of the answers
+	in, outs     float64 // what requests were thought to use lately
 }
+
+// Averages go by so many calls. Before the first of them, so many tokens of four bytes are supposed
+// to have been seen: the scout's prompt may be a short one.
+const seen, supposed = 16, 500
 
 // usual is a call as they were lately.
 func (t *tokens) usual() size { return size{in: t.in, out: t.outs} }
@@ -36,17 +42,19 @@ func (t *tokens) estimate(body []byte) size {
 		s.out, s.capped = float64(n), true
 	}
 	s.in = s.raw
-	if t.perByte > 0 {
-		s.in *= t.perByte
+	if t.raw > 0 {
+		s.in *= t.prompts / t.raw
 	}
 	t.in, t.outs = moved(t.in, s.in), moved(t.outs, s.out)
 	return s
 }
 
 func (t *tokens) learn(s size, a Answer) {
-	if s.raw > 0 {
-		t.perByte = moved(t.perByte, float64(a.InputTokens)/s.raw)
+	if t.raw == 0 {
+		t.prompts, t.raw = supposed, supposed
 	}
+	t.prompts += float64(a.InputTokens) - t.prompts/seen
+	t.raw += s.raw - t.raw/seen
 	t.out = moved(t.out, float64(a.OutputTokens))
 }
 
@@ -55,13 +63,12 @@ func moved(average, value float64) float64 {
 	if average == 0 {
 		return value
 	}
-	return average + (value-average)/16
+	return average + (value-average)/seen
 }
 
 func outputMax(body []byte) (most int) {
 	members(decoder(body), func(name string, d *jsontext.Decoder) bool {
-		switch name {
-		case `"max_tokens"`, `"max_completion_tokens"`, `"max_output_tokens"`:
+		if isOutputMax(name) {
 			v, err := d.ReadValue()
 			if n, bad := strconv.Atoi(string(v)); bad == nil {
 				most = max(most, n)

@@ -16,12 +16,25 @@ type Answer struct {
 	OutputTokens int
 }
 
+// answerReader also keeps what goes over the reason that the answer itself gives for its end.
+type answerReader struct {
+	Answer
+	refused    bool
+	incomplete string
+}
+
 // ReadAnswer reads the members of an OpenAI or Anthropic answer that nightshift counts. It is
 // on the path of every answer and skips the text.
 func ReadAnswer(body []byte) Answer {
-	var a Answer
+	var a answerReader
 	members(decoder(body), a.note)
-	return a
+	switch {
+	case a.refused:
+		a.FinishReason = finishRefusal
+	case a.incomplete != "":
+		a.FinishReason = a.incomplete
+	}
+	return a.Answer
 }
 
 // members reads an object and hands each member's name, in quotes, to note, which must read
@@ -40,7 +53,7 @@ func members(d *jsontext.Decoder, note func(name string, d *jsontext.Decoder) bo
 	return err == nil
 }
 
-func (a *Answer) note(name string, d *jsontext.Decoder) bool {
+func (a *answerReader) note(name string, d *jsontext.Decoder) bool {
 	switch kind := d.PeekKind(); {
 	case name == `"model"` && kind == '"':
 		return readString(d, &a.Model)
@@ -50,12 +63,14 @@ func (a *Answer) note(name string, d *jsontext.Decoder) bool {
 		return a.choices(d)
 	case name == `"usage"` && kind == '{':
 		return members(d, a.usage)
+	case name == `"incomplete_details"` && kind == '{':
+		return members(d, a.details)
 	}
 	return d.SkipValue() == nil
 }
 
 // choices reads the finish reason of the first choice.
-func (a *Answer) choices(d *jsontext.Decoder) bool {
+func (a *answerReader) choices(d *jsontext.Decoder) bool {
 	if _, err := d.ReadToken(); err != nil {
 		return false
 	}
@@ -71,14 +86,36 @@ func (a *Answer) choices(d *jsontext.Decoder) bool {
 	return err == nil
 }
 
-func (a *Answer) choice(name string, d *jsontext.Decoder) bool {
-	if name == `"finish_reason"` && d.PeekKind() == '"' {
+// choice reads why the answer ended. OpenAI tells a refusal by a member of the message alone.
+func (a *answerReader) choice(name string, d *jsontext.Decoder) bool {
+	switch kind := d.PeekKind(); {
+	case name == `"finish_reason"` && kind == '"':
 		return readString(d, &a.FinishReason)
+	case name == `"message"` && kind == '{':
+		return members(d, a.message)
 	}
 	return d.SkipValue() == nil
 }
 
-func (a *Answer) usage(name string, d *jsontext.Decoder) bool {
+func (a *answerReader) message(name string, d *jsontext.Decoder) bool {
+	text := ""
+	if name != `"refusal"` || d.PeekKind() != '"' {
+		return d.SkipValue() == nil
+	}
+	ok := readString(d, &text)
+	a.refused = a.refused || text != ""
+	return ok
+}
+
+// details reads what the Responses API says beside the status "incomplete".
+func (a *answerReader) details(name string, d *jsontext.Decoder) bool {
+	if name == `"reason"` && d.PeekKind() == '"' {
+		return readString(d, &a.incomplete)
+	}
+	return d.SkipValue() == nil
+}
+
+func (a *answerReader) usage(name string, d *jsontext.Decoder) bool {
 	v, err := d.ReadValue()
 	if err != nil {
 		return false
@@ -108,4 +145,15 @@ func readString(d *jsontext.Decoder, s *string) bool {
 // RequestID is the provider's own name for a call, for its support; empty when it gave none.
 func RequestID(h textproto.MIMEHeader) string {
 	return requestID(Reply{Header: h}, "")
+}
+
+// RequestModel is the model that a request names; "" where it names none.
+func RequestModel(body []byte) (model string) {
+	members(decoder(body), func(name string, d *jsontext.Decoder) bool {
+		if name == `"model"` && d.PeekKind() == '"' {
+			return readString(d, &model)
+		}
+		return d.SkipValue() == nil
+	})
+	return model
 }

@@ -21,7 +21,8 @@ const (
 //   - Refusals of calls that were sent before the limit last fell are the same burst. Each takes
 //     one off: what was answered meanwhile had been carried too.
 //   - It grows until the first refusal, then probes with one call more. A round trip without a
-//     refusal means that there is room; after a refused probe the next one comes later.
+//     refusal means that there is room; after a refused probe the next one comes later, and after
+//     a fall sooner. A refusal of one call at rest is neither: it was another worker's probe.
 //   - It grows only while calls fill it. A window at rest proves nothing.
 //
 // Limiters by latency would not do: an LLM's follows the output, and refusals are fast.
@@ -42,7 +43,7 @@ func NewWindow(start, ceiling int) *Window {
 	return &Window{limit: max(min(start, ceiling), 1), ceiling: max(ceiling, 1), rest: 1}
 }
 
-const probeCalls, minRest, maxRest = 100, 4, 8 // one refused in so many calls, within reason
+const probeCalls, minRest, maxRest = 60, 3, 8 // one refused in so many calls, within reason
 
 // TryTake takes up to want slots at once and returns how many; when it returns 0, changed is
 // closed as soon as it is worth trying again.
@@ -119,8 +120,10 @@ func (w *Window) Refused(sent, now time.Time) (nothing bool) {
 	defer w.mu.Unlock()
 	w.calls--
 	if !sent.Before(w.fell) { // no more of the same burst
-		if w.rest *= 2; w.phase != testing {
+		if w.calls+1 < w.limit-w.limit/8-1 { // less is carried than filled the window: it fell
 			w.rest = 1
+		} else if w.phase == testing {
+			w.rest *= 2
 		}
 		w.rest = min(w.rest, max(probeCalls/w.limit, minRest), maxRest)
 		w.limit = min(w.limit, w.calls+1)

@@ -21,6 +21,8 @@ var (
 	ErrNoBatch = errors.New("no such batch")
 	// ErrTaken says that another process submits the same batch and has moved its mark.
 	ErrTaken = errors.New("another process is submitting this batch")
+	// ErrCancelled says that the batch was cancelled.
+	ErrCancelled = errors.New("the batch was cancelled")
 )
 
 // Batch is the manifest of jobs submitted together.
@@ -40,12 +42,22 @@ type Batch struct {
 	Submitted time.Time `json:"submitted,omitzero"`
 	// Deadline is that of all its jobs; zero for none.
 	Deadline time.Time `json:"deadline,omitzero"`
+	// Digest is Report.Digest of the file in hex; empty in manifests of older versions.
+	Digest string `json:"digest,omitempty"`
+	// Cancelled is when the batch was stopped; zero for one that was not.
+	Cancelled time.Time `json:"cancelled_at,omitzero"`
+	// Again counts how often a cancelled batch was put back. Its jobs may have ended already,
+	// so each is looked up before it is called.
+	Again int `json:"again,omitempty"`
 
 	revision uint64
 }
 
 // Done says whether the whole batch is on the queue.
 func (b Batch) Done() bool { return b.Published >= b.Total }
+
+// Stopped says whether the batch was cancelled: its jobs without an ending will not be called.
+func (b Batch) Stopped() bool { return !b.Cancelled.IsZero() }
 
 // BatchID names a batch by what is in it, so that the same file is the same batch, whatever its
 // name and whether or not it is compressed. salt holds what else makes the answers differ, such

@@ -15,6 +15,7 @@ const maxChunkBytes = 8 << 20
 // chunk is the part of a batch that is stored at once.
 type chunk struct {
 	msgs     []*nats.Msg
+	keys     []string // of the jobs in msgs
 	bytes    int
 	lastLine int
 	lastKey  string
@@ -67,20 +68,19 @@ func deadlineText(t time.Time) string {
 func (c *chunk) add(subject string, e Entry, deadline string) {
 	m := &nats.Msg{Subject: subject, Header: nats.Header{}, Data: append([]byte(nil), e.Data...)}
 	c.lastLine, c.lastKey = e.Line, e.Job.Key
+	m.Header.Set(HeaderLine, strconv.Itoa(e.Line))
 	if deadline != "" {
 		m.Header.Set(HeaderDeadline, deadline)
 	}
 	if e.Err != nil {
 		c.lastKey = lineKey(e.Line)
-		m.Header.Set(HeaderLine, strconv.Itoa(e.Line))
 		m.Header.Set(HeaderInvalid, e.Err.Reason)
 	}
-	c.msgs = append(c.msgs, m)
+	c.msgs, c.keys = append(c.msgs, m), append(c.keys, c.lastKey)
 	c.bytes += len(m.Data)
 }
 
 func send(ctx context.Context, out chan<- chunk, c *chunk) bool {
-	c.msgs[len(c.msgs)-1].Header.Set(HeaderLine, strconv.Itoa(c.lastLine))
 	full := *c
 	*c = chunk{}
 	select {

@@ -19,6 +19,8 @@ const (
 	HeaderLine        = "Nightshift-Line"     // the line of the file it came from, from 1
 	HeaderLook        = "Nightshift-Look"     // may be a second copy: look for an ending first
 	HeaderInvalid     = "Nightshift-Invalid"  // why this line of a file is no job, whatever it says
+	HeaderKey         = "Nightshift-Key"      // the key of a job that is replayed; over all it says
+	HeaderReplay      = "Nightshift-Replay"   // what became of a replayed job before, as JSON
 	HeaderTraceparent = "traceparent"         // W3C Trace Context
 )
 
@@ -43,6 +45,7 @@ type Job struct {
 // endpoint follows from the member it has: messages (/v1/chat/completions), input (/v1/responses,
 // which may have a prompt besides) or prompt (/v1/completions). For another endpoint send a line.
 // The key comes from the custom_id, else the Nats-Msg-Id, else it is "s" and the stream sequence.
+// A replayed job keeps the key it had, by [HeaderKey].
 // The batch comes from the subject, else the header, else it is LooseBatch.
 // A traceparent that is not in W3C's form is dropped, as W3C asks.
 // A line that its submitter found invalid says so in a header, and is an error even if it would be
@@ -57,6 +60,9 @@ func Decode(subject string, header nats.Header, data []byte, sequence uint64) (J
 	job, err := decodeData(data)
 	if why := header.Get(HeaderInvalid); why != "" {
 		job, err = invalidLine(header, job.ID), reason(why)
+	}
+	if key := header.Get(HeaderKey); ValidName(key) { // without a custom_id it would get another
+		job.Key = key
 	}
 	job.Traceparent = validTraceparent(header.Get(HeaderTraceparent))
 	if job.Key == "" {

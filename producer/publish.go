@@ -2,6 +2,7 @@ package producer
 
 import (
 	"context"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"strconv"
@@ -84,6 +85,9 @@ func (p *Producer) Submit(ctx context.Context, src *Source, r Report, s Submissi
 		read <- s.readChunks(ctx, src, r, b.Published, chunks)
 	}()
 	err = p.publishChunks(ctx, &b, s, chunks)
+	if errors.Is(err, ErrTaken) {
+		err = p.whyTaken(ctx, b, err)
+	}
 	cancel()
 	for range chunks { // let the reader go
 	}
@@ -101,11 +105,13 @@ func (p *Producer) Submit(ctx context.Context, src *Source, r Report, s Submissi
 func (p *Producer) claim(ctx context.Context, src *Source, r Report, s Submission) (Batch, error) {
 	b, err := p.Batch(ctx, s.Batch)
 	if errors.Is(err, ErrNoBatch) {
-		b = Batch{ID: s.Batch, Queue: s.Queue, File: src.Name(), Total: r.Jobs, Created: time.Now().UTC(), Deadline: s.Deadline}
+		b = Batch{ID: s.Batch, Queue: s.Queue, File: src.Name(), Total: r.Jobs, Created: time.Now().UTC(), Deadline: s.Deadline, Digest: hex.EncodeToString(r.Digest[:])}
 		if s.SkipInvalid {
 			b.Total, b.Invalid = r.Jobs+r.Invalid, r.Invalid
 		}
 		err = p.save(ctx, &b)
+	} else if err == nil && b.Stopped() {
+		err = fmt.Errorf("batch %s: %w", b.ID, ErrCancelled)
 	} else if err == nil && !b.Done() {
 		// Writing it moves the revision, which stops a submitter that is still at it.
 		err = p.save(ctx, &b)
@@ -117,7 +123,9 @@ func (p *Producer) publishChunks(ctx context.Context, b *Batch, s Submission, ch
 	first := b.Published > 0 || b.revision > 1
 	for c := range chunks {
 		stored := false
-		if first {
+		if b.Again > 0 { // its last job may have ended long ago: that proves nothing
+			c.look()
+		} else if first {
 			var err error
 			if stored, err = p.stored(ctx, *b, s, c); err != nil {
 				return err

@@ -105,8 +105,8 @@ func scale(full bool) stormScale {
 		}
 	}
 	return stormScale{
-		latency: stormLatency / 2, perMin: 3000, tokens: 2_000_000, limited: 400, prompts: 150,
-		step: 4 * time.Second, outage: 4 * time.Second, fixed: 2 * time.Second, timeout: 2 * time.Second, ordinary: 800,
+		latency: stormLatency / 2, perMin: 3000, tokens: 2_000_000, limited: 400, prompts: 300,
+		step: 6 * time.Second, outage: 4 * time.Second, fixed: 2 * time.Second, timeout: 2 * time.Second, ordinary: 800,
 	}
 }
 
@@ -136,7 +136,8 @@ func (c stormScale) capacities() []storm {
 	steps := s
 	steps.name, steps.title = "steps", "capacity 64, 16, 128, 64"
 	steps.warm, steps.end, steps.want = 0, 4*c.step, goal{used: .90, refused: .05}
-	steps.jobs = c.enough(68, steps.end)
+	steps.sim.Latency = c.step / 50 // as many round trips to a step, scaled or not
+	steps.jobs = int(1.2 * 68 * steps.end.Seconds() / steps.sim.Latency.Seconds())
 	steps.sim.Steps = []sim.Step{
 		{Capacity: 16, At: c.step}, {Capacity: 128, At: 2 * c.step}, {Capacity: 64, At: 3 * c.step},
 	}

@@ -113,7 +113,8 @@ func (a *app) root() *cobra.Command {
 	root.AddCommand(
 		a.completeQueueFlag(a.runCommand()), a.completeQueueFlag(a.submitCommand()),
 		a.completeQueueFlag(a.workCommand()), a.statusCommand(), a.resultsCommand(),
-		a.deadCommand(), a.resumeCommand(), a.simulateCommand(), a.checkCommand(), a.explainCommand(), a.benchCommand(), a.versionCommand(),
+		a.waitCommand(), a.verifyCommand(), a.cancelCommand(), a.deleteCommand(),
+		a.budgetCommand(), a.deadCommand(), a.pauseCommand(), a.resumeCommand(), a.simulateCommand(), a.checkCommand(), a.explainCommand(), a.benchCommand(), a.versionCommand(),
 	)
 	return root
 }

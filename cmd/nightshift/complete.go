@@ -2,8 +2,8 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
-	"maps"
 	"slices"
 	"time"
 
@@ -49,31 +49,24 @@ func (a *app) completeBatches(cmd *cobra.Command, args []string, word string) ([
 	})(cmd, args, word)
 }
 
-// completeProviders offers the providers of the configuration and those that are held.
-func (a *app) completeProviders(cmd *cobra.Command, args []string, word string) ([]string, cobra.ShellCompDirective) {
+// completeNames offers what can be paused: batches, queues and providers.
+func (a *app) completeNames(cmd *cobra.Command, args []string, word string) ([]string, cobra.ShellCompDirective) {
 	return a.complete(func(ctx context.Context, s *session) ([]string, error) {
-		names := slices.Collect(maps.Keys(a.config.Providers))
-		holds, err := s.store.Holds(ctx)
-		for _, h := range holds {
-			names = append(names, h.Provider)
+		batches, err := s.batches(ctx, "")
+		queues, queueErr := a.queueNames(ctx, s)
+		providers, providerErr := a.providerNames(ctx, s)
+		names := slices.Concat(queues, providers)
+		for _, b := range batches {
+			names = append(names, b.ID)
 		}
-		slices.Sort(names)
-		return slices.Compact(names), err
+		return unique(names), errors.Join(err, queueErr, providerErr)
 	})(cmd, args, word)
 }
 
 // completeQueueFlag makes --queue of a command offer the queues of the configuration and of the
 // store.
 func (a *app) completeQueueFlag(cmd *cobra.Command) *cobra.Command {
-	queues := a.complete(func(ctx context.Context, s *session) ([]string, error) {
-		names := slices.Collect(maps.Keys(a.config.Queues))
-		queues, err := s.store.Queues(ctx)
-		for _, q := range queues {
-			names = append(names, q.Name)
-		}
-		slices.Sort(names)
-		return slices.Compact(names), err
-	})
+	queues := a.complete(a.queueNames)
 	err := cmd.RegisterFlagCompletionFunc("queue", func(cmd *cobra.Command, _ []string, word string) (
 		[]string, cobra.ShellCompDirective,
 	) {

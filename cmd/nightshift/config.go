@@ -31,6 +31,8 @@ type config struct {
 	NATS      natsConfig                `yaml:"nats"`
 	Providers map[string]providerConfig `yaml:"providers"`
 	Queues    map[string]queueConfig    `yaml:"queues"`
+	// Prices are those of models in USD for 1,000,000 tokens; a provider's own go over them.
+	Prices policy.Prices `yaml:"prices"`
 	// Rules go before the built-in ones that say what a reply means; a provider's before these.
 	Rules []policy.Rule `yaml:"rules"`
 }
@@ -54,10 +56,12 @@ type providerConfig struct {
 	Model       string        `yaml:"model"`
 	MaxInFlight int           `yaml:"max_in_flight"`
 	RPM         int           `yaml:"requests_per_minute"`
+	TPM         int           `yaml:"tokens_per_minute"`
 	Timeout     time.Duration `yaml:"timeout"`
 	ProbeEvery  time.Duration `yaml:"probe_every"`
 	Sim         string        `yaml:"sim"`
 	Rules       []policy.Rule `yaml:"rules"`
+	Prices      policy.Prices `yaml:"prices"`
 	// Timeouts are those of single endpoints, beside Timeout for all.
 	Timeouts policy.Timeouts `yaml:"timeouts"`
 
@@ -72,11 +76,6 @@ type providerConfig struct {
 	JobType    string        `yaml:"job_type"`
 	Mode       string        `yaml:"mode"`
 	StateDir   string        `yaml:"state_dir"`
-}
-
-type queueConfig struct {
-	Provider string `yaml:"provider"`
-	Attempts int    `yaml:"attempts"`
 }
 
 // loadConfig reads the file, or nightshift.yaml in the working directory if path is empty and
@@ -100,6 +99,9 @@ func loadConfig(path string) (*config, error) {
 	if err := c.validate(path); err != nil {
 		return nil, err
 	}
+	if err := c.checkMoney(path); err != nil {
+		return nil, err
+	}
 	return &c, c.checkRules(path, text)
 }
 
@@ -119,25 +121,14 @@ func (c *config) validate(path string) error {
 		switch {
 		case !producer.ValidName(name):
 			return fmt.Errorf("%s: provider name %q: use 1 to 64 of A-Z a-z 0-9 _ -", path, name)
-		case p.MaxInFlight < 0 || p.RPM < 0 || p.Timeout < 0 || p.ProbeEvery < 0 || p.Timeouts.Negative():
+		case p.MaxInFlight < 0 || p.RPM < 0 || p.TPM < 0 || p.Timeout < 0 || p.ProbeEvery < 0 || p.Timeouts.Negative():
 			return fmt.Errorf("%s: provider %s: a limit is negative", path, name)
 		}
 		if err := p.checkKind(); err != nil {
 			return fmt.Errorf("%s: provider %s: %w", path, name, err)
 		}
 	}
-	for _, name := range slices.Sorted(maps.Keys(c.Queues)) {
-		q := c.Queues[name]
-		switch _, known := c.Providers[q.Provider]; {
-		case !producer.ValidName(name):
-			return fmt.Errorf("%s: queue name %q: use 1 to 64 of A-Z a-z 0-9 _ -", path, name)
-		case q.Provider != "" && q.Provider != simName && !known:
-			return fmt.Errorf("%s: queue %s: no provider %q", path, name, q.Provider)
-		case q.Attempts < 0:
-			return fmt.Errorf("%s: queue %s: attempts is negative", path, name)
-		}
-	}
-	return nil
+	return c.checkQueues(path)
 }
 
 // storeDir is where the embedded broker keeps its store.

@@ -6,7 +6,15 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"nightshift/consumer"
+	"nightshift/policy"
 )
+
+// fallbackYAML is a file with a queue q on provider a, whose model is m, and one fallback.
+func fallbackYAML(f string) string {
+	return "providers: {a: {kind: sim, model: m}, b: {kind: sim}}\nqueues: {q: {provider: a, fallback: [" + f + "]}}\n"
+}
 
 func TestLoadConfig(t *testing.T) {
 	t.Parallel()
@@ -31,7 +39,21 @@ func TestLoadConfig(t *testing.T) {
 		"negative":         {"providers: {a: {kind: sim, max_in_flight: -1}}\n", "a limit is negative"},
 		"unknown provider": {"queues: {q: {provider: b}}\n", `queue q: no provider "b"`},
 		"queue name":       {"queues: {a b: {}}\n", `queue name "a b"`},
-		"attempts":         {"queues: {q: {attempts: -1}}\n", "attempts is negative"},
+		"queue": {"providers: {a: {kind: sim}, b: {kind: sim}}\nqueues: {q: {provider: a, context_overflow: sliding_window, on_truncated: retry_with_more, " +
+			"max_tokens_ceiling: 9, fallback: [{provider: b, model: x, on: [unavailable, rate_limited], after: 2m}, {provider: a, model: y}]}}\n", ""},
+		"fallback nobody":  {fallbackYAML("{provider: c}"), `queue q: fallback 1: no provider "c"`},
+		"fallback unnamed": {fallbackYAML("{model: x}"), "fallback 1: provider is missing"},
+		"fallback itself":  {fallbackYAML("{provider: a}"), "fallback 1: a is what the queue calls already"},
+		"fallback same":    {fallbackYAML("{provider: a, model: m}"), "fallback 1: a is what the queue calls already"},
+		"fallback class":   {fallbackYAML("{provider: b, on: [quota]}"), `fallback 1: on: "quota" is none of [context_overflow unavailable`},
+		"fallback time":    {fallbackYAML("{provider: b, on: [rate_limited], after: -2m}"), "after: -2m0s is negative"},
+		"fallback idle":    {fallbackYAML("{provider: b, after: 2m}"), "after is for rate_limited only"},
+		"overflow word":    {"queues: {q: {context_overflow: crop}}\n", `context_overflow: "crop"`},
+		"overflow nowhere": {"queues: {q: {context_overflow: fallback}}\n", "context_overflow: fallback, and none is for it"},
+		"overflow twice": {"providers: {a: {kind: sim}, b: {kind: sim}}\nqueues: {q: {provider: a, context_overflow: sliding_window, " +
+			"fallback: [{provider: b, on: [context_overflow]}]}}\n", "context_overflow: sliding_window, and a fallback is for it too"},
+		"truncated": {"queues: {q: {on_truncated: retry}}\n", `on_truncated: "retry"`},
+		"attempts":  {"queues: {q: {attempts: -1}}\n", "attempts is negative"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -85,5 +107,46 @@ func TestPrecedence(t *testing.T) {
 	}
 	if got := pick("--model", "flag"); got.Model != "flag" || got.RPM != 7 {
 		t.Errorf("flag: %+v", got)
+	}
+}
+
+// The queue of a single run has the settings of the default queue. A provider named on the command
+// line is the only one that is called.
+func TestQueueOfARun(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "c.yaml")
+	text := "providers: {a: {kind: sim}, b: {kind: sim}}\nqueues: {default: {provider: a, attempts: 7, on_truncated: dead, " +
+		"context_overflow: sliding_window, fallback: [{provider: b, model: \"ft:x\"}, {provider: a, model: y, on: [content_filtered]}]}, other: {provider: b}}\n"
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	c, err := loadConfig(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	queue := func(a *app, name string) (consumer.Queue, int) {
+		t.Helper()
+		var used accounts
+		defer used.stop()
+		q, err := a.addQueue(t.Context(), &used, name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return q, len(used.all)
+	}
+	q, n := queue(&app{config: c}, "batch-of-a-run")
+	if q.Account != "a" || q.Attempts != 7 || !q.SlidingWindow || q.OnTruncated != consumer.DeadLetterTruncated || n != 3 ||
+		len(q.Fallbacks) != 2 || q.Fallbacks[1].Account != "a/y" {
+		t.Fatalf("%d accounts, %+v", n, q)
+	}
+	// context_overflow goes over the default of on, and a key can hold no colon.
+	if f := q.Fallbacks[0]; !strings.HasPrefix(f.Account, "b/ft_x-") || len(f.On) != 1 || f.On[0] != policy.ForOutage {
+		t.Errorf("%+v", f)
+	}
+	if q, n := queue(&app{config: c}, "other"); q.Account != "b" || q.Attempts != 0 || len(q.Fallbacks) != 0 || n != 1 {
+		t.Errorf("%d accounts, %+v", n, q)
+	}
+	if q, n := queue(&app{config: c, flags: flags{provider: "b"}}, defaultQueue); q.Account != "b" || len(q.Fallbacks) != 0 || n != 1 {
+		t.Errorf("%d accounts, %+v", n, q)
 	}
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"compress/gzip"
 	"errors"
 	"fmt"
 	"io"
@@ -18,7 +19,11 @@ type draft struct {
 	part string // empty if it is written in place, as a device or a pipe is
 	f    *os.File
 	w    *bufio.Writer
+	zip  *gzip.Writer // what w writes to, where it is compressed; else nil
 }
+
+// gz says whether the file is compressed: its name ends in .gz.
+func (d *draft) gz() bool { return d.part != "" && strings.HasSuffix(d.name, ".gz") }
 
 func stdoutDraft(w io.Writer) *draft { return &draft{w: bufio.NewWriterSize(w, 64<<10)} }
 
@@ -70,7 +75,19 @@ func (d *draft) open() error {
 }
 
 func (d *draft) take(f *os.File) {
-	d.f, d.w = f, bufio.NewWriterSize(f, 256<<10)
+	d.f, d.zip, d.w = f, nil, bufio.NewWriterSize(f, 256<<10)
+	if d.gz() {
+		d.zip = gzip.NewWriter(f)
+		d.w.Reset(d.zip)
+	}
+}
+
+// flush lets a reader see what was written so far.
+func (d *draft) flush() error {
+	if d.w == nil {
+		return nil
+	}
+	return d.fail(d.w.Flush())
 }
 
 func isStill(f *os.File, path string) bool {
@@ -104,11 +121,14 @@ func (d *draft) line(b []byte) error {
 	return d.fail(d.w.WriteByte('\n'))
 }
 
+// errWrite tells a failure of the output from one of the broker.
+var errWrite = errors.New("write")
+
 func (d *draft) fail(err error) error {
 	if err == nil {
 		return nil
 	}
-	return hint(fmt.Errorf("write %s: %w", firstOf(d.name, "standard output"), reason(err)),
+	return hint(fmt.Errorf("%w %s: %w", errWrite, firstOf(d.name, "standard output"), reason(err)),
 		"the answers are safe in the store: run the same command again, with room or another -o")
 }
 
@@ -121,6 +141,11 @@ func (d *draft) commit() error {
 	}
 	if err := d.w.Flush(); err != nil {
 		return d.fail(err)
+	}
+	if d.zip != nil {
+		if err := d.zip.Close(); err != nil {
+			return d.fail(err)
+		}
 	}
 	f := d.f
 	switch {

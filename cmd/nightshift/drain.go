@@ -23,6 +23,12 @@ func (r *runState) drain(ctx context.Context) (*policy.Hold, error) {
 	if err != nil || done {
 		return nil, err
 	}
+	if err := r.limitBatch(ctx, r.session, id); err != nil {
+		return nil, err
+	}
+	if err := r.startLater(ctx, r.session, id); err != nil {
+		return nil, err
+	}
 	stop, err := r.openConsumer(ctx, queue, id)
 	if err != nil {
 		return nil, err
@@ -41,6 +47,9 @@ func (r *runState) queueOf(ctx context.Context, id string) (string, error) {
 	b, err := r.producer.Batch(ctx, id)
 	if errors.Is(err, producer.ErrNoBatch) {
 		return firstOf(r.flags.queue, id), nil
+	}
+	if err == nil {
+		err = r.wanted(ctx, r.session, b)
 	}
 	if err == nil && r.flags.queue != "" && r.flags.queue != b.Queue {
 		return "", hint(fmt.Errorf("this file is batch %s on queue %s already", id, b.Queue),
@@ -79,6 +88,11 @@ func (r *runState) over(ctx context.Context, id string, c consumer.Counts) (bool
 }
 
 func (r *runState) openConsumer(ctx context.Context, queue, batch string) (stop func(), err error) {
+	n, err := r.pickProvider(queue)
+	if err != nil {
+		return nil, err
+	}
+	r.account = n.name
 	r.consumer, stop, err = r.newConsumer(ctx, r.session, []string{queue}, batch)
 	return stop, err
 }
@@ -87,40 +101,23 @@ func (r *runState) openConsumer(ctx context.Context, queue, batch string) (stop 
 // come, if it is not empty.
 func (a *app) newConsumer(ctx context.Context, s *session, queues []string, batch string) (*consumer.Consumer, func(), error) {
 	c := consumer.Config{Grace: a.flags.grace, Log: a.log, Replicas: s.replicas, SyncAlways: s.broker.SyncAlways(), Embedded: s.broker.Dir() != ""}
-	var stops []func()
-	stop := func() {
-		for _, f := range stops {
-			f()
-		}
-	}
-	known := map[string]bool{}
-	for _, q := range queues {
-		n, err := a.pickProvider(q)
+	var used accounts
+	for _, name := range queues {
+		q, err := a.addQueue(ctx, &used, name)
 		if err != nil {
-			stop()
+			used.stop()
 			return nil, nil, err
 		}
-		c.Queues = append(c.Queues, consumer.Queue{
-			Name: q, Account: n.name, Batch: batch, Attempts: firstOf(a.flags.attempts, a.config.Queues[q].Attempts),
-		})
-		if known[n.name] {
-			continue
-		}
-		known[n.name] = true
-		p, stopProvider, err := n.build(ctx)
-		if err != nil {
-			stop()
-			return nil, nil, err
-		}
-		stops = append(stops, stopProvider)
-		c.Accounts = append(c.Accounts, n.account(p))
+		q.Batch = batch
+		c.Queues = append(c.Queues, q)
 	}
+	c.Accounts = used.all
 	w, err := consumer.New(ctx, s.js, c)
 	if err != nil {
-		stop()
+		used.stop()
 		return nil, nil, err
 	}
-	return w, stop, nil
+	return w, used.stop, nil
 }
 
 // submitAndWork runs the submission and the worker side by side, until the batch has ended.
@@ -201,6 +198,12 @@ func (r *runState) watch(ctx context.Context, id string, show *progress, submitt
 		if err == nil && done {
 			over, err = r.over(ctx, id, c)
 		}
+		if err == nil && done && !over {
+			err = r.outOfBudget()
+		}
+		if errors.Is(err, errOutOfBudget) {
+			return nil, err
+		}
 		switch {
 		case err == nil:
 			good = time.Now()
@@ -226,17 +229,15 @@ func (r *runState) watch(ctx context.Context, id string, show *progress, submitt
 
 // impatient returns the hold that ends the run, if there is one and it is not to be waited for.
 func (r *runState) impatient(s consumer.Stats) *policy.Hold {
-	for _, p := range s.Providers {
-		switch {
-		case p.Hold == nil:
-			r.stood = 0
-		case r.flags.onHold == "wait", r.flags.onHold == "auto" && s.Answered > 0:
-		case !ours(p, s, r.started):
-			r.stood = 0
-		default:
-			if r.stood++; r.stood >= 2 { // not just about to be released
-				return p.Hold
-			}
+	switch p := s.Providers[r.account]; { // a fallback that is held ends no run
+	case p.Hold == nil:
+		r.stood = 0
+	case r.flags.onHold == "wait", r.flags.onHold == "auto" && s.Answered > 0:
+	case !ours(p, s, r.started):
+		r.stood = 0
+	default:
+		if r.stood++; r.stood >= 2 { // not just about to be released
+			return p.Hold
 		}
 	}
 	return nil

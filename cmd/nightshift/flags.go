@@ -16,12 +16,19 @@ type flags struct {
 	logLevel, logFormat              string
 
 	provider, baseURL, model, apiKeyEnv, sim string
-	maxInFlight, rpm, attempts               int
+	maxInFlight, rpm, tpm, attempts          int
 	timeout, grace, probeEvery, within       time.Duration
+	startAt                                  string
 
 	queue, output, batch, onHold string
 	skipInvalid, drain, json     bool
 	watch, errors                bool
+	budget                       budgetConfig
+	estimate                     bool
+
+	again, now, dryRun, yes, repair, inOrder, followNew bool
+	format                                              string
+	waitFor                                             time.Duration
 }
 
 func (f *flags) global(fs *pflag.FlagSet) {
@@ -40,8 +47,9 @@ func (f *flags) calling(fs *pflag.FlagSet) {
 	fs.StringVar(&f.model, "model", "", "`model` to use instead of the ones the jobs name")
 	fs.StringVar(&f.apiKeyEnv, "api-key-env", "", "environment `variable` that holds the API key (default OPENAI_API_KEY)")
 	fs.StringVar(&f.sim, "sim", "", "`how` the simulated provider behaves, such as latency=400ms,capacity=64; see nightshift simulate --help")
-	fs.IntVar(&f.maxInFlight, "max-in-flight", 0, "ceiling of calls in flight (default 64)")
-	fs.IntVar(&f.rpm, "rpm", 0, "requests a minute at most (default unlimited)")
+	fs.IntVar(&f.maxInFlight, "max-in-flight", 0, "ceiling of calls in flight, of all workers together (default 64)")
+	fs.IntVar(&f.rpm, "rpm", 0, "requests a minute at most, of all workers together (default unlimited)")
+	fs.IntVar(&f.tpm, "tpm", 0, "tokens a minute at most, of all workers together (default unlimited)")
 	fs.DurationVar(&f.timeout, "timeout", 0, "time for one call (default 60s)")
 	fs.IntVar(&f.attempts, "attempts", 0, "failed calls a job may have before it is a dead letter (default 5)")
 	fs.DurationVar(&f.grace, "grace", 30*time.Second, "time for calls in flight to finish after Ctrl-C")

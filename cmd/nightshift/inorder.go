@@ -20,37 +20,55 @@ type ending struct {
 // endingsInOrder looks up the ending of every line of the file, in its order.
 func (r *runState) endingsInOrder(ctx context.Context) iter.Seq2[consumer.Ending, error] {
 	return func(yield func(consumer.Ending, error) bool) {
-		ctx, cancel := context.WithCancel(ctx)
-		defer cancel()
-		asked := make(chan chan ending, readAhead)
-		read := make(chan error, 1)
-		go func() {
-			defer close(asked)
-			read <- r.keysInOrder(ctx, func(key string) bool {
-				c := make(chan ending, 1)
-				select {
-				case asked <- c:
-				case <-ctx.Done():
-					return false
-				}
-				go func() {
-					e, err := r.store.Ending(ctx, r.batch.ID, key)
-					c <- ending{e, err}
-				}()
-				return true
+		var read error
+		asks := func(yield func(func() (consumer.Ending, error)) bool) {
+			read = r.keysInOrder(ctx, func(key string) bool {
+				return yield(func() (consumer.Ending, error) { return r.store.Ending(ctx, r.batch.ID, key) })
 			})
-		}()
-		for c := range asked {
-			e := <-c
-			if e.err != nil {
-				e.err = fmt.Errorf("answer of batch %s: %w", r.batch.ID, e.err)
+		}
+		for e, err := range readAheadOf(asks) {
+			if err != nil {
+				err = fmt.Errorf("answer of batch %s: %w", r.batch.ID, err)
 			}
-			if !yield(e.Ending, e.err) || e.err != nil {
+			if !yield(e, err) || err != nil {
 				return
 			}
 		}
-		if err := <-read; err != nil {
-			yield(consumer.Ending{}, err)
+		if read != nil {
+			yield(consumer.Ending{}, read)
+		}
+	}
+}
+
+// readAheadOf asks many questions at once and gives the answers in the order of the questions.
+func readAheadOf(asks iter.Seq[func() (consumer.Ending, error)]) iter.Seq2[consumer.Ending, error] {
+	return func(yield func(consumer.Ending, error) bool) {
+		done := make(chan struct{})
+		asked := make(chan chan ending, readAhead)
+		go func() {
+			defer close(asked)
+			for ask := range asks {
+				c := make(chan ending, 1)
+				select {
+				case asked <- c:
+				case <-done:
+					return
+				}
+				go func() {
+					e, err := ask()
+					c <- ending{e, err}
+				}()
+			}
+		}()
+		defer func() { // nobody reads the file any more when this has returned
+			close(done)
+			for range asked {
+			}
+		}()
+		for c := range asked {
+			if e := <-c; !yield(e.Ending, e.err) {
+				return
+			}
 		}
 	}
 }

@@ -15,6 +15,7 @@ import (
 
 	"nightshift/consumer"
 	"nightshift/policy"
+	"nightshift/producer"
 )
 
 // output is the answers file and the errors file of a run. Both are written under another name
@@ -59,6 +60,8 @@ func outputName(output, input string) string {
 // output or a device, to the working directory.
 func errorsName(answers *draft, input string) string {
 	switch {
+	case answers.gz(): // compressed too
+		return strings.TrimSuffix(strings.TrimSuffix(answers.name, ".gz"), ".answers.jsonl") + ".errors.jsonl.gz"
 	case answers.part != "":
 		return strings.TrimSuffix(answers.name, ".answers.jsonl") + ".errors.jsonl"
 	case input == "-":
@@ -104,11 +107,13 @@ type summary struct {
 	byClass                map[policy.Class]int
 	calls, again, waits    int
 	inputTokens, outTokens int
+	bill                   bill
 }
 
 func (s *summary) add(e consumer.Ending) {
 	m := e.Meta
 	s.calls += m.Calls
+	s.bill.add(m, e.Dead)
 	s.again += m.Again
 	s.waits += m.Waits
 	if e.Dead {
@@ -141,6 +146,7 @@ func (s *summary) print(w io.Writer, took time.Duration, o *output, now int) {
 		field("waits", "%s, for a limit, capacity or a hold", thousands(s.waits))
 	}
 	field("tokens", "%s in, %s out", thousands(s.inputTokens), thousands(s.outTokens))
+	s.bill.print(field)
 	if took < time.Minute {
 		field("time", "%.1fs", took.Seconds())
 	} else {
@@ -198,16 +204,17 @@ func (r *runState) keysInOrder(ctx context.Context, yield func(string) bool) err
 		if err != nil {
 			return err
 		}
-		key := e.Job.Key
-		if e.Err != nil {
-			key = fmt.Sprintf("l%d", e.Line) // as producer.Decode names it
-		}
-		if e.Err != nil && !r.flags.skipInvalid {
-			continue
-		}
-		if !yield(key) {
+		if key, ok := entryKey(e, r.flags.skipInvalid); ok && !yield(key) {
 			return nil
 		}
 	}
 	return nil
+}
+
+// entryKey is the key of a line of a file; invalid lines are jobs only where they were submitted.
+func entryKey(e producer.Entry, invalidToo bool) (key string, ok bool) {
+	if e.Err != nil {
+		return fmt.Sprintf("l%d", e.Line), invalidToo // as producer.Decode names it
+	}
+	return e.Job.Key, true
 }

@@ -148,6 +148,11 @@ func (p *progress) line() string {
 
 // waiting says what stands in the way, if anything does.
 func (p *progress) waiting(stats consumer.Stats) string {
+	for _, s := range stats.Pauses {
+		if !p.stopping {
+			return pauseWords(s)
+		}
+	}
 	for _, s := range stats.Providers {
 		wait := time.Until(s.Until)
 		switch {
@@ -162,6 +167,18 @@ func (p *progress) waiting(stats consumer.Stats) string {
 		return "queue full"
 	}
 	return ""
+}
+
+// pauseWords says what is paused, why and for how long.
+func pauseWords(s consumer.Pause) string {
+	words := "paused"
+	if s.Reason != consumer.ReasonOperator {
+		words += ": " + s.Reason
+	}
+	if !s.Until.IsZero() {
+		words += ", " + shortDuration(time.Until(s.Until)) + " left"
+	}
+	return words
 }
 
 // close takes the bar away and leaves the screen to others.

@@ -43,6 +43,10 @@ func (a *app) pickProvider(queue string) (named, error) {
 	n.Sim = firstOf(f.sim, n.Sim)
 	n.MaxInFlight = firstOf(f.maxInFlight, n.MaxInFlight)
 	n.RPM = firstOf(f.rpm, n.RPM)
+	n.TPM = firstOf(f.tpm, n.TPM)
+	if f.maxInFlight < 0 || f.rpm < 0 || f.tpm < 0 {
+		return n, usageError{hint(errors.New("--max-in-flight, --rpm or --tpm is negative"), "leave out what has no limit")}
+	}
 	if f.timeout != 0 { // over all that the file says
 		n.Timeout, n.Timeouts = f.timeout, policy.Timeouts{}
 	}
@@ -56,6 +60,7 @@ func (a *app) pickProvider(queue string) (named, error) {
 	if err := a.settleKind(&n); err != nil {
 		return n, err
 	}
+	n.Prices = a.config.pricesOf(n.providerConfig)
 	n.table, err = newTable(n.Rules, a.config.Rules)
 	return n, err
 }
@@ -124,8 +129,8 @@ func (n named) key() (func() string, error) {
 
 // account is the provider with its limits, for the consumer.
 func (n named) account(p consumer.Provider) consumer.Account {
-	return consumer.Account{Name: n.name, Provider: p, Guard: policy.GuardConfig{
-		MaxInFlight: n.MaxInFlight, RequestsPerMinute: n.RPM, Timeout: n.Timeout, Timeouts: n.Timeouts,
+	return consumer.Account{Name: n.name, Provider: p, Model: n.Model, Prices: n.Prices, Guard: policy.GuardConfig{
+		MaxInFlight: n.MaxInFlight, RequestsPerMinute: n.RPM, TokensPerMinute: n.TPM, Timeout: n.Timeout, Timeouts: n.Timeouts,
 		ProbeEvery: n.ProbeEvery, Classify: n.classify,
 	}}
 }

@@ -3,30 +3,66 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 
 	"github.com/spf13/cobra"
+
+	"nightshift/consumer"
 )
 
 func (a *app) resumeCommand() *cobra.Command {
 	return &cobra.Command{
-		Use:               "resume PROVIDER",
-		Short:             "End the hold of a provider: workers call it again at once",
-		Example:           "  nightshift resume openai",
-		Args:              oneArg("PROVIDER"),
-		ValidArgsFunction: a.completeProviders,
+		Use:   "resume QUEUE|PROVIDER|BATCH",
+		Short: "End a pause, or the hold of a provider: workers pull again at once",
+		Long: "resume ends the pause of a queue, a provider or a batch. For a provider it also ends\n" +
+			"its hold and any wait it asked for: do so when you have mended what it is held for.\n\n" +
+			"Where one name is both, write batch/NAME, queue/NAME or provider/NAME.",
+		Example:           "  nightshift resume openai\n  nightshift resume b3kq2m7xw4zt",
+		Args:              oneArg("QUEUE, PROVIDER or BATCH"),
+		ValidArgsFunction: a.completeNames,
 		RunE:              func(cmd *cobra.Command, args []string) error { return a.resume(cmd.Context(), args[0]) },
 	}
 }
 
-func (a *app) resume(ctx context.Context, provider string) (err error) {
+func (a *app) resume(ctx context.Context, name string) (err error) {
 	s, err := a.attach(ctx)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, s.close()) }()
-	if err := s.store.Release(ctx, provider); err != nil {
-		return hint(err, "nightshift status shows the providers")
+	p, err := a.scopeOf(ctx, s, name)
+	if err != nil {
+		return err
 	}
-	printf(a.stderr, "provider %s is no longer held\n", provider)
+	pauses, err := s.store.Pauses(ctx)
+	if err != nil {
+		return err
+	}
+	for _, o := range pauses {
+		if o.Scope == p.Scope && o.Name == p.Name && o.Reason == consumer.ReasonBudget {
+			return hint(errors.New("the budget of "+name+" is spent"), "nightshift budget %s shows and raises it", name)
+		}
+	}
+	pauseErr := s.store.Unpause(ctx, p.Scope, p.Name)
+	if pauseErr != nil && !errors.Is(pauseErr, consumer.ErrNotPaused) {
+		return pauseErr
+	}
+	if p.Scope != consumer.PauseProvider {
+		if pauseErr == nil {
+			printf(a.stderr, "%s %s goes on\n", p.Scope, p.Name)
+		}
+		return hint(pauseErr, "nightshift status shows what is paused")
+	}
+	held, shut, err := s.store.Resume(ctx, p.Name)
+	switch {
+	case err != nil:
+		return err
+	case held:
+		printf(a.stderr, "provider %s is no longer held\n", p.Name)
+	case shut, pauseErr == nil:
+		printf(a.stderr, "provider %s goes on\n", p.Name)
+	default:
+		return hint(fmt.Errorf("provider %s is not held", p.Name), "nightshift status shows the providers")
+	}
 	return nil
 }

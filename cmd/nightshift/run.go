@@ -33,6 +33,8 @@ func (a *app) runCommand() *cobra.Command {
 	fs := cmd.Flags()
 	a.flags.calling(fs)
 	a.flags.submitting(fs)
+	a.flags.budgeting(fs)
+	fs.BoolVar(&a.flags.json, "json", false, "print the estimate as JSON")
 	fs.StringVarP(&a.flags.output, "output", "o", "", "answers `file`, - for standard output (default FILE.answers.jsonl here); dead letters go to its .errors.jsonl")
 	fs.StringVar(&a.flags.onHold, "on-hold", "auto", "`what` to do when the provider is held: wait, exit, or auto: exit if it never answered")
 	return cmd
@@ -47,6 +49,7 @@ type runState struct {
 	batch    producer.Batch
 	out      *output
 	consumer *consumer.Consumer
+	account  string // of the queue's own provider
 	started  time.Time
 	stood    int // for how many looks a hold has stood
 }
@@ -69,8 +72,11 @@ func (r *runState) jobs() int {
 
 func (a *app) run(ctx context.Context, path string) (err error) {
 	r := &runState{app: a, started: time.Now()}
-	if err := errors.Join(a.checkOnHold(), a.checkNames(), a.checkWithin()); err != nil {
+	if err := errors.Join(a.checkOnHold(), a.checkNames(), a.checkWithin(), a.checkBudget()); err != nil {
 		return err
+	}
+	if a.flags.estimate {
+		return a.estimateOf(ctx, path)
 	}
 	if a.flags.logLevel == "" && isTerminal(a.stderr) {
 		a.log = a.log.Level(zerolog.WarnLevel).Hook(zerolog.HookFunc(shownElsewhere))
@@ -86,13 +92,16 @@ func (a *app) run(ctx context.Context, path string) (err error) {
 	if r.report, err = a.validate(ctx, r.src); err != nil {
 		return err
 	}
+	if err := a.checkPriced(ctx, r.src, r.report, a.flags.queue); err != nil {
+		return err
+	}
 	if r.session, err = a.open(ctx); err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, r.close()) }()
 	held, err := r.drain(ctx)
 	if err != nil {
-		return err
+		return r.toldBudget(ctx, err)
 	}
 	if held != nil {
 		return exitCode(exitHeld)
@@ -157,10 +166,24 @@ func (r *runState) finish(ctx context.Context) error {
 
 func (a *app) submission(b string, queue string) producer.Submission {
 	s := producer.Submission{Queue: queue, Batch: b, SkipInvalid: a.flags.skipInvalid, Limits: a.limits}
-	if a.flags.within > 0 {
-		s.Deadline = a.started.Add(a.flags.within)
+	if within := firstOf(a.flags.within, a.queueConfig(queue).Nights.Within); within > 0 {
+		s.Deadline = a.started.Add(within)
 	}
 	return s
+}
+
+// startLater keeps workers from a batch until --start-at, before its first job is published.
+func (a *app) startLater(ctx context.Context, s *session, batch string) error {
+	if a.flags.startAt == "" {
+		return nil
+	}
+	until, err := a.moment("--start-at", a.flags.startAt)
+	if err != nil {
+		return err
+	}
+	return s.store.Pause(ctx, consumer.Pause{
+		Scope: consumer.PauseBatch, Name: batch, Until: until, Reason: consumer.ReasonStart,
+	})
 }
 
 func (a *app) checkOnHold() error {

@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"errors"
-	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -12,7 +11,6 @@ import (
 
 	"nightshift/consumer"
 	"nightshift/deploy/broker"
-	"nightshift/policy"
 	"nightshift/producer"
 )
 
@@ -34,28 +32,13 @@ func (a *app) statusCommand() *cobra.Command {
 
 // statusReport is what status shows.
 type statusReport struct {
-	Queues    []consumer.QueueState `json:"queues"`
-	Providers []providerStatus      `json:"providers"`
-	Workers   []consumer.Worker     `json:"workers"`
-	Batches   []batchStatus         `json:"batches"`
-}
+	Queues    []queueStatus     `json:"queues"`
+	Providers []providerStatus  `json:"providers"`
+	Workers   []consumer.Worker `json:"workers"`
+	Pauses    []consumer.Pause  `json:"pauses,omitempty"`
+	Batches   []batchStatus     `json:"batches"`
 
-type providerStatus struct {
-	Name     string       `json:"name"`
-	State    string       `json:"state"`
-	Until    time.Time    `json:"until,omitzero"`
-	InFlight int          `json:"in_flight"`
-	Window   int          `json:"window"`
-	Breaker  string       `json:"breaker,omitempty"`
-	Hold     *policy.Hold `json:"hold,omitempty"`
-}
-
-type batchStatus struct {
-	producer.Batch
-	Answered int                  `json:"answered"`
-	Dead     int                  `json:"dead"`
-	ByClass  map[policy.Class]int `json:"dead_by_class,omitempty"`
-	Left     int                  `json:"left"`
+	detailed bool // one batch was asked for
 }
 
 func (a *app) status(ctx context.Context, batch string) error {
@@ -73,7 +56,7 @@ func (a *app) look(ctx context.Context, batch string, open func(context.Context)
 		return err
 	}
 	defer func() { err = errors.Join(err, s.close()) }()
-	r, err := s.report(ctx, batch)
+	r, err := a.report(ctx, s, batch)
 	if err != nil {
 		return err
 	}
@@ -121,36 +104,6 @@ func (a *app) guest(ctx context.Context) (*session, error) {
 	return a.openSession(ctx, b)
 }
 
-// report gathers the state of everything, or of one batch and its queue.
-func (s *session) report(ctx context.Context, batch string) (*statusReport, error) {
-	batches, err := s.batches(ctx, batch)
-	if err != nil {
-		return nil, err
-	}
-	r := &statusReport{}
-	if r.Queues, err = s.store.Queues(ctx); err != nil {
-		return nil, err
-	}
-	if r.Workers, err = s.store.Workers(ctx); err != nil {
-		return nil, err
-	}
-	holds, err := s.store.Holds(ctx)
-	if err != nil {
-		return nil, err
-	}
-	r.Providers = providersOf(r.Workers, holds)
-	for _, b := range batches {
-		c, err := s.store.CountClasses(ctx, b.ID)
-		if err != nil {
-			return nil, err
-		}
-		r.Batches = append(r.Batches, batchStatus{
-			Batch: b, Answered: c.Answered, Dead: c.Dead, ByClass: c.ByClass, Left: max(b.Total-c.Ended(), 0),
-		})
-	}
-	return r, nil
-}
-
 func (s *session) batches(ctx context.Context, id string) ([]producer.Batch, error) {
 	if id != "" {
 		b, err := s.producer.Batch(ctx, id)
@@ -166,37 +119,6 @@ func noBatch(err error) error {
 		return hint(err, "nightshift status lists the batches")
 	}
 	return err
-}
-
-// providersOf folds what the workers say of each provider.
-func providersOf(workers []consumer.Worker, holds []policy.Hold) []providerStatus {
-	byName := map[string]*providerStatus{}
-	at := func(name string) *providerStatus {
-		if byName[name] == nil {
-			byName[name] = &providerStatus{Name: name, State: "open"}
-		}
-		return byName[name]
-	}
-	for _, w := range workers {
-		for name, s := range w.Providers {
-			p := at(name)
-			p.InFlight += s.InFlight
-			p.Window += s.Window
-			p.Breaker = s.Breaker
-			if s.Reason != "" && s.Until.After(p.Until) {
-				p.State, p.Until = s.Reason, s.Until
-			}
-		}
-	}
-	for _, h := range holds {
-		p := at(h.Provider)
-		p.State, p.Until, p.Hold = "held", h.Probe, &h
-	}
-	var all []providerStatus
-	for _, name := range slices.Sorted(maps.Keys(byName)) {
-		all = append(all, *byName[name])
-	}
-	return all
 }
 
 func cut(s string, n int) string {

@@ -60,33 +60,30 @@ func table(w io.Writer, rows [][]string) {
 }
 
 func (r *statusReport) printQueues(w io.Writer) bool {
-	rows := [][]string{{"QUEUE", "QUEUED", "IN HAND", ""}}
+	rows := [][]string{{"QUEUE", "QUEUED", "RUNNING", "WAITING", "OLDEST", "RATE", "LEFT"}}
 	for _, q := range r.Queues {
-		note := ""
-		if !r.worked(q.Name) {
-			note = "no worker pulls from it"
+		oldest, rate := "-", "-"
+		if !q.Oldest.IsZero() {
+			oldest = shortDuration(time.Since(q.Oldest))
 		}
-		rows = append(rows, []string{q.Name, thousands(q.Queued), thousands(q.Held), note})
+		if q.Rate > 0 {
+			rate = fmt.Sprintf("%.3g/s", q.Rate)
+		}
+		rows = append(rows, []string{
+			q.Name, thousands(q.Queued), thousands(q.Running), thousands(q.Waiting), oldest, rate, q.eta(),
+		})
 	}
 	table(w, rows)
+	for _, q := range r.Queues {
+		if q.Why != "" {
+			printf(w, "%s\n", fold(q.Name+": "+q.Why, 0))
+		}
+	}
 	return len(r.Queues) > 0
 }
 
 func (r *statusReport) worked(queue string) bool {
 	return slices.ContainsFunc(r.Workers, func(w consumer.Worker) bool { return slices.Contains(w.Queues, queue) })
-}
-
-func (r *statusReport) printProviders(w io.Writer) bool {
-	rows := [][]string{{"PROVIDER", "STATE", "IN FLIGHT", "WINDOW"}}
-	for _, p := range r.Providers {
-		state := p.State
-		if p.Hold == nil && time.Until(p.Until) > 0 {
-			state += ", " + shortDuration(time.Until(p.Until)+time.Second/2)
-		}
-		rows = append(rows, []string{p.Name, state, thousands(p.InFlight), thousands(p.Window)})
-	}
-	table(w, rows)
-	return len(r.Providers) > 0
 }
 
 func (r *statusReport) printHolds(w io.Writer) bool {
@@ -104,19 +101,4 @@ func (r *statusReport) printHolds(w io.Writer) bool {
 			shortDuration(time.Since(p.Hold.Since)), probe, p.Name), 0))
 	}
 	return shown
-}
-
-func (r *statusReport) printBatches(w io.Writer) bool {
-	rows := [][]string{{"BATCH", "TOTAL", "ANSWERED", "DEAD", "LEFT", "FILE"}}
-	for _, b := range r.Batches {
-		rows = append(rows, []string{
-			b.ID, thousands(b.Total), thousands(b.Answered), thousands(b.Dead), thousands(b.Left), cut(b.File, 24),
-		})
-	}
-	table(w, rows)
-	if len(r.Batches) == 1 && r.Batches[0].Dead > 0 {
-		printf(w, "\ndead letters of %s:\n", r.Batches[0].ID)
-		printClasses(w, r.Batches[0].ByClass, 2)
-	}
-	return len(r.Batches) > 0
 }

@@ -15,6 +15,8 @@ func (f *flags) submitting(fs *pflag.FlagSet) {
 	fs.StringVar(&f.queue, "queue", "", "`queue` to put the jobs on")
 	fs.StringVar(&f.batch, "batch", "", "`name` of the batch (default: made from the file's contents, so that the same file is the same batch)")
 	fs.DurationVar(&f.within, "within", 0, "`time` the jobs have from the first submission, such as 24h; what has not ended by then is a dead letter, expired (default no limit)")
+	fs.StringVar(&f.startAt, "start-at", "", "`time` before which none of the jobs is called: 22:00, \"2026-01-31 22:00\" or RFC 3339")
+	fs.BoolVar(&f.again, "again", false, "put back what has no ending of a batch that was cancelled")
 	fs.BoolVar(&f.skipInvalid, "skip-invalid", false, "make dead letters of invalid lines instead of refusing the file")
 }
 
@@ -27,12 +29,17 @@ func (a *app) submitCommand() *cobra.Command {
 		RunE:    func(cmd *cobra.Command, args []string) error { return a.submit(cmd.Context(), args[0]) },
 	}
 	a.flags.submitting(cmd.Flags())
+	a.flags.budgeting(cmd.Flags())
+	cmd.Flags().BoolVar(&a.flags.json, "json", false, "print the estimate as JSON")
 	return cmd
 }
 
 func (a *app) submit(ctx context.Context, path string) (err error) {
-	if err := errors.Join(a.checkNames(), a.checkWithin()); err != nil {
+	if err := errors.Join(a.checkNames(), a.checkWithin(), a.checkBudget()); err != nil {
 		return err
+	}
+	if a.flags.estimate {
+		return a.estimateOf(ctx, path)
 	}
 	src, err := a.openSource(path)
 	if err != nil {
@@ -43,6 +50,9 @@ func (a *app) submit(ctx context.Context, path string) (err error) {
 	if err != nil {
 		return err
 	}
+	if err := a.checkPriced(ctx, src, report, firstOf(a.flags.queue, defaultQueue)); err != nil {
+		return err
+	}
 	s, err := a.open(ctx)
 	if err != nil {
 		return err
@@ -51,11 +61,20 @@ func (a *app) submit(ctx context.Context, path string) (err error) {
 	id := firstOf(a.flags.batch, producer.BatchID(report.Digest, a.flags.model))
 	queue := firstOf(a.flags.queue, defaultQueue)
 	if b, err := s.producer.Batch(ctx, id); err == nil {
+		if err := a.wanted(ctx, s, b); err != nil {
+			return err
+		}
 		if a.flags.queue != "" && b.Queue != queue {
 			return hint(fmt.Errorf("this file is batch %s on queue %s already", id, b.Queue),
 				"leave --queue out, or give --batch NAME to submit it once more")
 		}
 		queue = b.Queue
+	}
+	if err := a.limitBatch(ctx, s, id); err != nil {
+		return err
+	}
+	if err := a.startLater(ctx, s, id); err != nil {
+		return err
 	}
 	sub := a.submission(id, queue)
 	sub.Ended = s.ended
@@ -68,6 +87,9 @@ func (a *app) submit(ctx context.Context, path string) (err error) {
 		}
 	}
 	b, err := s.producer.Submit(ctx, src, report, sub)
+	if errors.Is(err, producer.ErrCancelled) {
+		return hint(err, "--again puts back what has no ending")
+	}
 	if err != nil {
 		return hint(fmt.Errorf("%w; %s of %s jobs are on the queue", err, thousands(b.Published), thousands(b.Total)),
 			"run the same command again to go on")

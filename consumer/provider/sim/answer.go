@@ -26,6 +26,9 @@ func (c *call) text(a act) text {
 		t.words, t.reason = 0, "content_filter"
 	default: // a whole answer
 	}
+	if most := c.asks.outputMax; most > 0 && t.words > most {
+		t.words, t.reason = most, "length"
+	}
 	if c.kind != kindEmbedding && c.kind != kindModeration {
 		t.output = t.words
 	}

@@ -134,6 +134,9 @@ func (c *call) scene() scene {
 	if !scripted {
 		s = c.lot(draw)
 	}
+	if f := c.overflow(); f != nil {
+		s = scene{act: actFail, fail: *f}
+	}
 	if !s.paced && (s.act != actFail || s.fail.status >= 500 || s.fail.status < 400) {
 		s.latency = c.plan.latency(dice)
 	}

@@ -16,8 +16,10 @@ type Config struct {
 	Sigma float64
 	// Seed of everything random. The same seed gives the same faults to the same job ids.
 	Seed uint64
-	// Words of an answer; 0 means 8.
+	// Words of an answer; 0 means 8. One that may have fewer tokens ends for its length.
 	Words int
+	// Contexts limit what a request may come to by its model; none is no limit.
+	Contexts []Context
 	// Chunk is the pause before each word of a streamed answer.
 	Chunk time.Duration
 

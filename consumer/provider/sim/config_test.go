@@ -14,12 +14,14 @@ import (
 func TestParse(t *testing.T) {
 	t.Parallel()
 	got := parse(t, "latency=400ms, sigma=0.5,capacity=64,rpm=600,tpm=200000,seed=7,errors=0.05,"+
-		"steps=64@0s/16@20s/128@40s,outage=5s-15s,headers=off,fault=billing,until=3s,key=k=1,closed=2m,")
+		"steps=64@0s/16@20s/128@40s,outage=5s-15s,headers=off,fault=billing,until=3s,key=k=1,closed=2m,"+
+		"context=100/ft:gpt-big:1000,")
 	want := sim.Config{
 		Latency: 400 * time.Millisecond, Sigma: 0.5, Capacity: 64, RPM: 600, TPM: 200000, Seed: 7,
 		Errors: 0.05, Steps: []sim.Step{{64, 0}, {16, 20 * time.Second}, {128, 40 * time.Second}},
 		Outage: sim.Window{From: 5 * time.Second, To: 15 * time.Second}, HeadersOff: true,
 		Fault: "billing", Until: 3 * time.Second, Key: "k=1", Closed: 2 * time.Minute,
+		Contexts: []sim.Context{{"", 100}, {"ft:gpt-big", 1000}},
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)
@@ -45,6 +47,7 @@ func TestParseErrors(t *testing.T) {
 		"fault=gremlins":       "want one of insufficient_quota,",
 		"rpm=1,rpm=2":          "rpm is given twice",
 		"seed=-1":              "seed=-1:",
+		"context=big":          "want TOKENS",
 		"=1":                   `unknown key ""`,
 	} {
 		if c, err := sim.Parse(spec); err == nil || !strings.Contains(err.Error(), want) {

@@ -15,7 +15,7 @@ type plan struct {
 }
 
 func newPlan(c Config, now time.Duration) *plan {
-	c.Steps = slices.Clone(c.Steps)
+	c.Steps, c.Contexts = slices.Clone(c.Steps), slices.Clone(c.Contexts)
 	return &plan{
 		Config:   c,
 		since:    now,

@@ -64,6 +64,7 @@ func (c *Config) fields() []field {
 		{"sigma", &c.Sigma},
 		{"seed", &c.Seed},
 		{"words", &c.Words},
+		{"context", &c.Contexts},
 		{"chunk", &c.Chunk},
 		{"capacity", &c.Capacity},
 		{"steps", &c.Steps},
@@ -126,6 +127,8 @@ func parse(s string, to any) (err error) {
 		*v, err = off(s)
 	case *[]Step:
 		*v, err = steps(s)
+	case *[]Context:
+		*v, err = contexts(s)
 	case *Window:
 		*v, err = window(s)
 	}
@@ -148,6 +151,8 @@ func format(from any) string {
 		return unless(!*v, "off")
 	case *Window:
 		return unless(*v == Window{}, v.From.String()+"-"+v.To.String())
+	case *[]Context:
+		return formatContexts(*v)
 	case *[]Step:
 		var all []string
 		for _, s := range *v {

@@ -1,0 +1,71 @@
+package consumer_test
+
+import (
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"nightshift/consumer"
+)
+
+// A provider that asked to be left alone for a day by mistake is called again when somebody says
+// so, by all workers.
+func TestResumeOpensTheGate(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, "")
+	w.put(t, "b", line("told", "[[sim:429x1,retry_after=86400]]"))
+	first, second := w.start(t), w.start(t)
+	shut := func(r *worker) bool { return r.Stats().Providers["acme"].Gate.After(time.Now().Add(time.Hour)) }
+	eventually(t, "gates", func() bool { return shut(first) && shut(second) })
+	w.putMany(t, "b", 40, "x") // some come to workers that were looking for jobs, and wait
+	held, wasShut, err := w.store.Resume(t.Context(), "acme")
+	if check(t, err); held || !wasShut {
+		t.Errorf("held %v, shut %v", held, wasShut)
+	}
+	w.ended(t, "b", 30)
+	if held, wasShut, err = w.store.Resume(t.Context(), "acme"); held || wasShut || err != nil {
+		t.Errorf("held %v, shut %v, %v", held, wasShut, err)
+	}
+}
+
+// Some fast 404 at a fresh start hold the provider; the answer to a call that was on its way ends
+// that for all workers, and the jobs with the wrong model die of it.
+func TestAnswerOnItsWayEndsTheHold(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, "")
+	answer := make(chan struct{})
+	p := serving(t, func(out http.ResponseWriter, r *http.Request) {
+		body, _ := io.ReadAll(r.Body)
+		if strings.Contains(string(body), "missing") {
+			out.WriteHeader(http.StatusNotFound)
+			_, _ = fmt.Fprint(out, `{"error":{"message":"no","code":"model_not_found"}}`)
+			return
+		}
+		select {
+		case <-answer:
+		case <-r.Context().Done():
+		}
+		_, _ = fmt.Fprint(out, filler(1))
+	})
+	edit := func(c *consumer.Config) { c.Accounts[0].Provider = p }
+	w.put(t, "b", line("slow", "x"))
+	first, second := w.start(t, edit), w.start(t, edit)
+	calls := func() int64 { return first.Stats().Calls + second.Stats().Calls }
+	eventually(t, "the slow call", func() bool { return calls() == 1 })
+	w.putMany(t, "b", 12, "missing")
+	w.hold(t)
+	eventually(t, "all know it", func() bool {
+		return first.Stats().Providers["acme"].Hold != nil && second.Stats().Providers["acme"].Hold != nil
+	})
+	close(answer)
+	w.healed(t)
+	eventually(t, "nobody holds it", func() bool {
+		return first.Stats().Providers["acme"].Hold == nil && second.Stats().Providers["acme"].Hold == nil
+	})
+	if e := w.ending(t, "b", "slow"); e.Dead {
+		t.Errorf("ending %+v", e)
+	}
+}

@@ -1,0 +1,195 @@
+package policy_test
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"net/http"
+	"net/http/httptest"
+	"net/textproto"
+	"strconv"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"nightshift/consumer/provider/sim"
+	"nightshift/policy"
+)
+
+// Rows of bench storm in a time of their own: the provider is the simulated one, and what the
+// machine is busy with does not count.
+
+// rush is a guard that works off a queue, which gives back after its delay what was not answered.
+type rush struct {
+	provider *sim.Handler
+	guard    *policy.Guard
+	seed     uint64
+	body     func(i int) []byte
+	jobs     int
+	begun    int
+	again    chan int
+	ended    chan struct{}
+}
+
+func newRush(c sim.Config, jobs int, body func(int) []byte) *rush {
+	return &rush{
+		provider: sim.New(c), guard: policy.NewGuard(policy.GuardConfig{MaxInFlight: 512}), seed: c.Seed,
+		body: body, jobs: jobs, again: make(chan int, jobs), ended: make(chan struct{}, jobs),
+	}
+}
+
+// run works until all jobs have ended or the time is up, and tells what the provider saw.
+func (r *rush) run(t *testing.T, limit time.Duration) sim.Stats {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), limit)
+	dice := rand.New(rand.NewPCG(r.seed, 0))
+	for ctx.Err() == nil && len(r.ended) < r.jobs {
+		n, _ := r.guard.Take(ctx, 512)
+		brief(dice, 2*time.Millisecond) // the fetch
+		ids := r.fetch(n)
+		r.guard.Give(n - len(ids))
+		for _, id := range ids {
+			go r.work(ctx, id)
+		}
+		if len(ids) == 0 {
+			time.Sleep(5 * time.Millisecond)
+		}
+	}
+	seen := r.provider.Stats()
+	cancel()
+	time.Sleep(time.Hour) // what is on its way comes home
+	return seen
+}
+
+func brief(dice *rand.Rand, most time.Duration) {
+	time.Sleep(1 + time.Duration(dice.Int64N(int64(most))))
+}
+
+func (r *rush) fetch(n int) (ids []int) {
+	for len(ids) < n {
+		select {
+		case id := <-r.again:
+			ids = append(ids, id)
+			continue
+		default:
+		}
+		if r.begun == r.jobs {
+			break
+		}
+		ids = append(ids, r.begun)
+		r.begun++
+	}
+	return ids
+}
+
+func (r *rush) work(ctx context.Context, id int) {
+	dice := rand.New(rand.NewPCG(r.seed, uint64(id)+1))
+	task := policy.Task{Key: strconv.Itoa(id), Allowed: 5, Call: policy.Call{Body: r.body(id)}}
+	got := r.guard.DoTask(ctx, task, func(context.Context) policy.Reply {
+		brief(dice, 2*time.Millisecond) // the way there
+		reply := r.ask(task)
+		brief(dice, time.Millisecond) // and back
+		return reply
+	})
+	if got.Fault == nil {
+		r.ended <- struct{}{}
+		return
+	}
+	d := policy.Decide(got.Fault, policy.History{}, len(got.Attempts), got.Evidence, policy.Terms{Attempts: 5}, time.Now())
+	time.Sleep(d.Delay)
+	r.again <- id
+}
+
+func (r *rush) ask(task policy.Task) policy.Reply {
+	req := httptest.NewRequest(http.MethodPost, "/v1/chat/completions", bytes.NewReader(task.Call.Body))
+	req.Header.Set("X-Client-Request-Id", task.Key)
+	w := httptest.NewRecorder()
+	r.provider.ServeHTTP(w, req)
+	return policy.Reply{Status: w.Code, Header: textproto.MIMEHeader(w.Header()), Body: w.Body.Bytes()}
+}
+
+// prompts are of so many tokens, each length as likely as its half.
+func prompts(seed uint64, least, most float64) func(int) []byte {
+	return func(i int) []byte {
+		dice := rand.New(rand.NewPCG(seed, uint64(i)))
+		text := bytes.Repeat([]byte("x"), 4*int(least*math.Pow(most/least, dice.Float64())))
+		return fmt.Appendf(nil, `{"model":"gpt-4o-mini","messages":[{"role":"user","content":"%07d %s"}]}`, i, text)
+	}
+}
+
+// worst keeps the worst figures of several seeds.
+type worst struct{ used, refused float64 }
+
+func (w *worst) add(used float64, s sim.Stats) {
+	w.used, w.refused = min(w.used, used), max(w.refused, float64(s.Refused)/float64(s.Calls))
+}
+
+func (w *worst) want(t *testing.T, used, refused float64) {
+	t.Helper()
+	t.Logf("worst: used %.1f %%, refused %.2f %%", 100*w.used, 100*w.refused)
+	if w.used < used || w.refused > refused {
+		t.Errorf("want used >= %.0f %%, refused <= %.1f %%", 100*used, 100*refused)
+	}
+}
+
+// A call may need all the tokens that the provider allows at once, so that every one of those
+// before it counts, to the millisecond: also the scout's, also when the scout's answer is slow.
+func TestStormOfTokens(t *testing.T) {
+	t.Parallel()
+	w := worst{used: 1}
+	for seed := range uint64(20) {
+		synctest.Test(t, func(t *testing.T) {
+			c := sim.Config{TPM: 200_000, Latency: 400 * time.Millisecond, Sigma: .5, Seed: seed}
+			s := newRush(c, 640, prompts(seed, 50, 8000)).run(t, 20*time.Minute)
+			w.add(float64(s.AnsweredTokens)/float64(c.TPM)/s.Seconds*60, s)
+			if s.Early > 0 || s.Answered < 640 {
+				t.Errorf("seed %d: %d early, %d answered", seed, s.Early, s.Answered)
+			}
+		})
+	}
+	w.want(t, .93, .01)
+}
+
+// The window with all that is around it: the scout at the start, and jobs that come again.
+func TestStormOfSteps(t *testing.T) {
+	t.Parallel()
+	w := worst{used: 1}
+	for seed := range uint64(3) {
+		synctest.Test(t, func(t *testing.T) {
+			const step, latency = 20 * time.Second, 400 * time.Millisecond
+			c := sim.Config{Capacity: 64, Latency: latency, Sigma: .5, Seed: seed}
+			c.Steps = []sim.Step{{Capacity: 16, At: step}, {Capacity: 128, At: 2 * step}, {Capacity: 64, At: 3 * step}}
+			s := newRush(c, 20_000, prompts(seed, 50, 51)).run(t, 4*step)
+			w.add(s.Share(), s)
+		})
+	}
+	w.want(t, .90, .05)
+}
+
+// While the first call is on its way for long, the others follow one by one, and a refusal of one
+// of them reaches those behind it.
+func TestSlowScout(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		g := policy.NewGuard(policy.GuardConfig{Start: 16})
+		var sent atomic.Int32
+		for range g.TryTake(16) {
+			go g.Do(t.Context(), "a", 5, func(context.Context) policy.Reply {
+				if sent.Add(1) == 1 {
+					time.Sleep(20 * time.Second)
+					return answer()
+				}
+				time.Sleep(10 * time.Millisecond)
+				return policy.Reply{Status: 429, Header: textproto.MIMEHeader{"Retry-After": {"60"}}}
+			})
+		}
+		time.Sleep(10 * time.Second)
+		if n := sent.Load(); n != 2 {
+			t.Errorf("%d calls, want the first and one refused", n)
+		}
+		time.Sleep(time.Minute)
+	})
+}
