@@ -104,7 +104,7 @@ func (r *statusReport) printProviders(w io.Writer) bool {
 			state += ", " + shortDuration(time.Until(p.Until)+time.Second/2)
 		}
 		rows = append(rows, []string{
-			cut(p.Name, 20), state, thousands(p.InFlight), p.windowText(), thousands(p.Workers), p.refusedText(),
+			cut(p.Name, 16), state, thousands(p.InFlight), p.windowText(), thousands(p.Workers), p.refusedText(),
 		})
 	}
 	table(w, rows)
@@ -120,7 +120,7 @@ func (p *providerStatus) windowText() string {
 	if p.Ceiling == 0 {
 		return "-"
 	}
-	return thousands(p.Window) + " of " + thousands(p.Ceiling)
+	return thousands(p.Window) + "/" + thousands(p.Ceiling)
 }
 
 func (p *providerStatus) refusedText() string {

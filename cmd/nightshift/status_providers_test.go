@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"encoding/json"
 	"strings"
 	"testing"
 	"time"
@@ -35,6 +36,18 @@ func TestProvidersOfWorkers(t *testing.T) {
 	}
 	if len(all) != 1 || all[0] != want {
 		t.Errorf("%+v", all)
+	}
+	text, err := json.Marshal(all)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, field := range []string{
+		`"state":"rate limit"`, `"window":15,"ceiling":64`, `"requests":{"per_minute":600,"from":"configured"}`,
+		`"tokens":{"per_minute":1000,"from":"headers"}`, `"gate_until":`, `"recent_calls":200,"recent_refused":10`,
+	} {
+		if !strings.Contains(string(text), field) {
+			t.Errorf("%s lacks %s", text, field)
+		}
 	}
 }
 
