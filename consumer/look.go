@@ -88,12 +88,8 @@ func (s *Store) DeadLettersFrom(ctx context.Context, batch string, sequence uint
 // scanWait bounds the wait for the next message of a scan.
 const scanWait = 20 * time.Second
 
-// scan reads what a filter matches now, in stream order.
-func scan(ctx context.Context, s jetstream.Stream, filter string) iter.Seq2[jetstream.Msg, error] {
-	return scanFrom(ctx, s, filter, 1, false)
-}
-
-// scanFrom is scan from a sequence on, perhaps without the bodies.
+// scanFrom reads what a filter matches now, in stream order from a sequence on, perhaps without
+// the bodies.
 func scanFrom(
 	ctx context.Context, s jetstream.Stream, filter string, sequence uint64, headersOnly bool,
 ) iter.Seq2[jetstream.Msg, error] {

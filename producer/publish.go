@@ -104,15 +104,16 @@ func (p *Producer) Submit(ctx context.Context, src *Source, r Report, s Submissi
 // claim makes the manifest, or takes over the one an interrupted submission left.
 func (p *Producer) claim(ctx context.Context, src *Source, r Report, s Submission) (Batch, error) {
 	b, err := p.Batch(ctx, s.Batch)
-	if errors.Is(err, ErrNoBatch) {
+	switch {
+	case errors.Is(err, ErrNoBatch):
 		b = Batch{ID: s.Batch, Queue: s.Queue, File: src.Name(), Total: r.Jobs, Created: time.Now().UTC(), Deadline: s.Deadline, Digest: hex.EncodeToString(r.Digest[:])}
 		if s.SkipInvalid {
 			b.Total, b.Invalid = r.Jobs+r.Invalid, r.Invalid
 		}
 		err = p.save(ctx, &b)
-	} else if err == nil && b.Stopped() {
+	case err == nil && b.Stopped():
 		err = fmt.Errorf("batch %s: %w", b.ID, ErrCancelled)
-	} else if err == nil && !b.Done() {
+	case err == nil && !b.Done():
 		// Writing it moves the revision, which stops a submitter that is still at it.
 		err = p.save(ctx, &b)
 	}

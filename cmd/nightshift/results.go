@@ -179,7 +179,7 @@ func (p *printing) follow(ctx context.Context) error {
 		}
 		switch {
 		case ctx.Err() != nil:
-			return nil //nolint:nilerr // Ctrl-C is how a follower ends
+			return nil // Ctrl-C is how a follower ends
 		case err == nil:
 			good = time.Now()
 		case time.Since(good) > brokerPatience || errors.Is(err, errWrite):

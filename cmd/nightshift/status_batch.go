@@ -6,12 +6,13 @@ import (
 	"io"
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
 )
 
 func (r *statusReport) printBatches(w io.Writer) bool {
 	if r.detailed {
-		r.Batches[0].print(w)
+		r.Batches[0].show(w)
 		return true
 	}
 	rows := [][]string{{"BATCH", "TOTAL", "ANSWERED", "DEAD", "CANCELLED", "LEFT", "TOKENS", "COST", "ETA", "FILE"}}
@@ -51,8 +52,8 @@ func (b batchStatus) printMissing(w io.Writer) {
 	}
 }
 
-// print shows one batch in full.
-func (b batchStatus) print(w io.Writer) {
+// show prints one batch in full.
+func (b batchStatus) show(w io.Writer) {
 	field := func(name, format string, args ...any) {
 		printf(w, "%-10s %s\n", name, fold(fmt.Sprintf(format, args...), 11))
 	}
@@ -119,7 +120,7 @@ func finishText(n map[string]int) string {
 func short(n int) string {
 	switch {
 	case n < 1000:
-		return fmt.Sprint(n)
+		return strconv.Itoa(n)
 	case n < 999_500:
 		return fmt.Sprintf("%.3gk", float64(n)/1e3)
 	case n < 999_500_000:

@@ -137,7 +137,7 @@ func (s *session) batchStatus(
 		c = st.Ledger.Counts()
 	}
 	st.Tally = consumer.NewTally(b, c, l, consumer.Running(workers, b.Queue, b.ID))
-	st.Left = st.Tally.Total - st.Tally.Ended()
+	st.Left = st.Tally.Total - st.Ended()
 	if st.Left > 0 {
 		now := time.Now()
 		n, err := s.store.CountSince(ctx, b.ID, now.Add(-paceWindow))

@@ -96,7 +96,7 @@ func (w *waiting) look(ctx context.Context, id string) (done bool, err error) {
 	case err != nil && time.Since(w.good) > brokerPatience:
 		return true, err
 	case err != nil: // the broker may be on its way to another process
-		return false, nil
+		return false, nil //nolint:nilerr // the next look tells whether it is gone
 	}
 	w.good = time.Now()
 	if t.Ended() == t.Total {
