@@ -112,7 +112,11 @@ func (a *app) newConsumer(ctx context.Context, s *session, queues []string, batc
 		c.Queues = append(c.Queues, q)
 	}
 	c.Accounts = used.all
-	w, err := consumer.New(ctx, s.js, c)
+	var w *consumer.Consumer
+	err := a.patiently(ctx, func() (guest bool, err error) {
+		w, err = consumer.New(ctx, s.js, c)
+		return s.standIn != nil, err
+	})
 	if err != nil {
 		used.stop()
 		return nil, nil, err

@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"time"
 
+	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
 	"nightshift/consumer"
@@ -24,17 +26,34 @@ type session struct {
 }
 
 // open starts the embedded broker or connects to the one that runs, or to the configured
-// server.
-func (a *app) open(ctx context.Context) (*session, error) {
-	b, err := a.openBroker(ctx)
-	if err != nil {
-		return nil, err
-	}
-	s, err := a.openSession(ctx, b)
-	if err == nil && b.Dir() != "" && !b.Owner() {
-		s.standIn = a.standBy(ctx, b, a.brokerConfig(b.Dir()))
-	}
+// server. Where the process of the one that ran leaves meanwhile, it is started here after all.
+func (a *app) open(ctx context.Context) (s *session, err error) {
+	err = a.patiently(ctx, func() (guest bool, err error) {
+		b, err := a.openBroker(ctx)
+		if err != nil {
+			return false, err
+		}
+		guest = b.Dir() != "" && !b.Owner()
+		s, err = a.openSession(ctx, b)
+		if err == nil && guest {
+			s.standIn = a.standBy(ctx, b, a.brokerConfig(b.Dir()))
+		}
+		return guest, err
+	})
 	return s, err
+}
+
+// patiently does something with the broker again as long as a guest of it is not answered: what
+// was on its way to a process that has left is lost.
+func (a *app) patiently(ctx context.Context, do func() (guest bool, err error)) error {
+	for start := time.Now(); ; {
+		guest, err := do()
+		left := errors.Is(err, context.DeadlineExceeded) || errors.Is(err, nats.ErrTimeout) ||
+			errors.Is(err, nats.ErrNoResponders) || errors.Is(err, nats.ErrConnectionClosed)
+		if !left || !guest || ctx.Err() != nil || time.Since(start) > brokerPatience {
+			return err
+		}
+	}
 }
 
 // attach is open for commands that only look: they never start a broker. When none runs it
