@@ -133,6 +133,7 @@ func (c *Consumer) askBy(ctx context.Context, d *delivery, by route, edit policy
 		a := &r.Attempts[i]
 		a.Provider, a.Model = providerName(by.account), cmp.Or(by.model, policy.RequestModel(task.Call.Body))
 	}
+	c.called(by.account, &r)
 	return r
 }
 

@@ -98,6 +98,8 @@ type Config struct {
 	Embedded bool
 	// Replicas of the streams on a cluster. Default 1.
 	Replicas int
+	// Observer is told of calls and jobs as they end. May be nil.
+	Observer Observer
 	Log      zerolog.Logger
 }
 
@@ -139,6 +141,8 @@ type Consumer struct {
 
 	cell chan struct{}  // holds the one suspect that is being called
 	jobs sync.WaitGroup // deliveries under way
+
+	retirement // see Retire
 }
 
 // queue is what the pull loop of one queue needs.
@@ -167,6 +171,7 @@ func New(ctx context.Context, js jetstream.JetStream, c Config) (*Consumer, erro
 	w := &Consumer{c: c, js: js, store: store, guards: map[string]*policy.Guard{}, cell: make(chan struct{}, 1)}
 	w.lanes.open, w.prices = map[string]*lane{}, map[string]policy.Prices{}
 	w.leases = newLeases(c.AckWait)
+	w.retired = make(chan struct{})
 	w.answer = newCommitter(js, c.SyncAlways)
 	w.dead = newCommitter(js, c.SyncAlways)
 	w.fleet = &fleet{kv: store.fleet, guards: w.guards, pauses: &w.pauses, log: c.Log, known: make(chan struct{})}
@@ -216,7 +221,9 @@ func (c *Consumer) Run(ctx context.Context) error {
 	select {
 	case <-c.fleet.known:
 	case <-ctx.Done():
+	case <-c.retired:
 	}
+	helpers.Go(func() { c.untilRetired(pulling, stopPulling) })
 	var failed error
 	var pulls, probes sync.WaitGroup
 	pulls.Go(func() {
@@ -236,7 +243,7 @@ func (c *Consumer) Run(ctx context.Context) error {
 	}
 	helpers.Go(func() {
 		<-pulling.Done()
-		if sleep(background, c.c.Grace) {
+		if c.hurried(ctx, background) && sleep(background, c.c.Grace) {
 			pulls.Wait() // a pull under way would get what is handed back, again and again
 			cancelCalls()
 		}

@@ -31,6 +31,7 @@ type delivery struct {
 	aside    bool         // a fallback is there for what its own provider said
 	bills    []*bill      // of its calls, where anybody counts
 	wasted   policy.Money // on calls of this delivery without an answer
+	kept     *Meta        // of its answer, when that is stored
 }
 
 // deliver is the whole life of a job in this process: decode it, see whether it needs a call

@@ -188,6 +188,9 @@ type Worker struct {
 	// Routes names the provider of each queue, Running counts the jobs in hand by lane.
 	Routes    map[string]string       `json:"routes,omitempty"`
 	Running   map[string]int          `json:"running,omitempty"`
+	// Pauses keep jobs of its queues where they are, those of the hours among them, which only
+	// the worker's own configuration knows.
+	Pauses []Pause `json:"pauses,omitempty"`
 	Calls     int64                   `json:"calls"`
 	Answered  int64                   `json:"answered"`
 	Providers map[string]policy.State `json:"providers"`
@@ -210,7 +213,7 @@ func (c *Consumer) beat(ctx context.Context) {
 	for ok := true; ok; ok = c.fleet.untilBeat(ctx) {
 		s := c.Stats()
 		w.Beat, w.Calls, w.Answered, w.Providers = time.Now().UTC(), s.Calls, s.Answered, s.Providers
-		w.Running = c.leases.running()
+		w.Running, w.Pauses = c.leases.running(), s.Pauses
 		c.fleet.tellWorker(&w)
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), tellWait)

@@ -15,6 +15,7 @@ type leases struct {
 	mu   sync.Mutex
 	held map[*lease]struct{}
 	jobs map[uint64]*lease // by the job's sequence
+	lost int64             // how many were given up
 }
 
 // lease is the claim on one delivered job.
@@ -99,6 +100,7 @@ func (l *leases) sweep(now time.Time) {
 		case x.lost:
 		case age > l.wait:
 			x.lost = true
+			l.lost++
 			x.cancel()
 		case age >= l.wait/3:
 			if x.msg.InProgress() == nil {

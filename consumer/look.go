@@ -2,7 +2,6 @@ package consumer
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"iter"
 	"slices"
@@ -22,17 +21,8 @@ func (s *Store) Endings(ctx context.Context, batch string) iter.Seq2[Ending, err
 
 // EndingsFrom is Endings from a sequence of RESULTS on.
 func (s *Store) EndingsFrom(ctx context.Context, batch string, sequence uint64) iter.Seq2[Ending, error] {
-	return s.endings(ctx, batch, sequence, false)
-}
-
-// EndingHeads is Endings without the answers themselves.
-func (s *Store) EndingHeads(ctx context.Context, batch string) iter.Seq2[Ending, error] {
-	return s.endings(ctx, batch, 1, true)
-}
-
-func (s *Store) endings(ctx context.Context, batch string, sequence uint64, heads bool) iter.Seq2[Ending, error] {
 	return func(yield func(Ending, error) bool) {
-		for m, err := range scanFrom(ctx, s.results, resultSubject(batch, ">"), sequence, heads) {
+		for m, err := range scanFrom(ctx, s.results, resultSubject(batch, ">"), sequence, false) {
 			if err != nil {
 				yield(Ending{}, err)
 				return
@@ -46,18 +36,6 @@ func (s *Store) endings(ctx context.Context, batch string, sequence uint64, head
 			}
 		}
 	}
-}
-
-// EndingAt reads the ending at a sequence of RESULTS; ErrNoEnding when it is gone.
-func (s *Store) EndingAt(ctx context.Context, sequence uint64) (Ending, error) {
-	m, err := s.results.GetMsg(ctx, sequence)
-	if errors.Is(err, jetstream.ErrMsgNotFound) {
-		return Ending{}, ErrNoEnding
-	}
-	if err != nil {
-		return Ending{}, fmt.Errorf("read ending %d: %w", sequence, err)
-	}
-	return readEnding(m.Subject, m.Header, m.Data)
 }
 
 // DeadLetters goes through the dead letters of a batch, or of all when batch is empty, oldest

@@ -60,6 +60,7 @@ func TestGarbageIsMalformed(t *testing.T) {
 		Key: "s1", Queue: "default", Batch: producer.LooseBatch, Class: policy.Malformed, Owner: "author",
 		Remedy: policy.Malformed.Remedy(), Rule: "decode", Message: l.Message, Deliveries: 1,
 		Worker: l.Worker, First: l.Last, Last: l.Last, Published: l.Published, Body: l.Body,
+		Job: 1, Entry: 1, Stored: l.Stored, Size: len(garbage),
 	}
 	if diff := cmp.Diff(want, l); diff != "" || l.Message == "" {
 		t.Error(diff)

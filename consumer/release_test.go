@@ -20,12 +20,18 @@ func TestResumeOpensTheGate(t *testing.T) {
 	first, second := w.start(t), w.start(t)
 	shut := func(r *worker) bool { return r.Stats().Providers["acme"].Gate.After(time.Now().Add(time.Hour)) }
 	eventually(t, "gates", func() bool { return shut(first) && shut(second) })
-	w.putMany(t, "b", 40, "x") // some come to workers that were looking for jobs, and wait
 	held, wasShut, err := w.store.Resume(t.Context(), "acme")
 	if check(t, err); held || !wasShut {
 		t.Errorf("held %v, shut %v", held, wasShut)
 	}
-	w.ended(t, "b", 30)
+	eventually(t, "no gates", func() bool { return !shut(first) && !shut(second) })
+	w.putMany(t, "b", 40, "x")
+	w.ended(t, "b", 40)
+	// What has been refused does not wait for the next day.
+	h, err := w.store.History(t.Context(), "b", "told")
+	if check(t, err); h.Until.After(time.Now().Add(70 * time.Second)) {
+		t.Errorf("it waits until %v", h.Until)
+	}
 	if held, wasShut, err = w.store.Resume(t.Context(), "acme"); held || wasShut || err != nil {
 		t.Errorf("held %v, shut %v, %v", held, wasShut, err)
 	}

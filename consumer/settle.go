@@ -66,6 +66,7 @@ func (c *Consumer) settle(d *delivery, o outcome, f *policy.Fault, r *policy.Res
 		c.stats.later.Add(1)
 	}
 	c.log(d, o, f, err)
+	c.settled(d, o, f, err)
 }
 
 // storeAnswer says what became of the job, as another's ending may have been first.
@@ -97,6 +98,7 @@ func (c *Consumer) storeAnswer(ctx context.Context, d *delivery, r *policy.Resul
 		return answered, err
 	}
 	c.stats.answered.Add(1)
+	d.kept = meta
 	c.stats.paid(meta.Cost)
 	c.stats.ended(a.Ended())
 	c.stats.tokens(meta.InputTokens, meta.OutputTokens)

@@ -28,6 +28,8 @@ type Stats struct {
 	// Among the answers, Cut reached the limit of their length, Withheld were cut by a content
 	// policy or refused by the model, Fallback came from another provider than the queue's own.
 	Cut, Withheld, Fallback int64
+	// LeasesLost counts the jobs that another worker may have got while they were in hand here.
+	LeasesLost int64
 	// Money is what the calls cost.
 	Money Money
 	// Dead counts the dead letters by class.
@@ -70,7 +72,7 @@ func (c *Consumer) Stats() Stats {
 		Calls: c.stats.calls.Load(), Answered: c.stats.answered.Load(), Later: c.stats.later.Load(),
 		Doubled: c.stats.doubled.Load(), InputTokens: c.stats.inTokens.Load(), OutputTokens: c.stats.outTokens.Load(),
 		Cut: c.stats.cut.Load(), Withheld: c.stats.withheld.Load(), Fallback: c.stats.fallback.Load(),
-		Money:  c.stats.money.load(),
+		Money: c.stats.money.load(), LeasesLost: c.leases.given(),
 		Pauses: c.stopping(), Dead: map[policy.Class]int64{}, Providers: map[string]policy.State{},
 	}
 	c.stats.mu.Lock()

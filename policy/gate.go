@@ -12,6 +12,8 @@ type gate struct {
 	until time.Time
 	// strikes counts rate limits in a row that gave no time, to wait longer each time.
 	strikes int
+	// sum is for how long it was shut in all, and will be until then.
+	sum time.Duration
 }
 
 // The spread added to a wait, upwards only: a fleet that was told the same time must not
@@ -58,7 +60,7 @@ func (g *gate) strike(retryAfter time.Duration, w waits, sent, now time.Time) (u
 	if !now.Add(retryAfter).After(g.until) { // shut that long already: the jitter is not added twice
 		return g.until, false
 	}
-	g.until = now.Add(Jitter(retryAfter))
+	g.move(now.Add(Jitter(retryAfter)), now)
 	return g.until, true
 }
 
@@ -67,8 +69,21 @@ func (g *gate) shut(until time.Time) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if until.After(g.until) {
-		g.until = until
+		g.move(until, time.Now())
 	}
+}
+
+// move sets when the gate opens, and keeps the sum of the time it is shut. g.mu is held.
+func (g *gate) move(until, now time.Time) {
+	g.sum += max(until.Sub(now), 0) - max(g.until.Sub(now), 0)
+	g.until = until
+}
+
+// shutFor is for how long the gate has been shut so far.
+func (g *gate) shutFor(now time.Time) time.Duration {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.sum - max(g.until.Sub(now), 0)
 }
 
 // answered ends a row of strikes. An answer to a call that was sent before the gate last

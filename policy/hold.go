@@ -67,7 +67,8 @@ func (g *Guard) Open() {
 func (g *gate) open() {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	g.until, g.strikes = time.Time{}, 0
+	g.move(time.Time{}, time.Now())
+	g.strikes = 0
 }
 
 // ProbeSlot takes a slot for one job although the provider is held. The caller must be the

@@ -23,6 +23,8 @@ type State struct {
 	Tokens   Rate `json:"tokens,omitzero"`
 	// Gate is until when the provider asked to be left alone.
 	Gate time.Time `json:"gate_until,omitzero"`
+	// Shut is for how long that was so, since the guard was made.
+	Shut time.Duration `json:"-"`
 	// Breaker is "closed", "open" or "half-open".
 	Breaker string `json:"breaker"`
 	// Calls were answered or failed in the last five minutes; Refused are those among them that
@@ -45,6 +47,7 @@ func (g *Guard) State() State {
 	s.Breaker = g.breaker.State().String()
 	s.Requests, s.Tokens = g.pace.inForce(now)
 	s.Calls, s.Refused = g.recent.sum(now)
+	s.Shut = g.gate.shutFor(now)
 	if g.pace.spent() {
 		s.Reason = "pace"
 	}

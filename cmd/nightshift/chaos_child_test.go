@@ -48,9 +48,15 @@ func (r *record) String() string {
 // start runs nightshift with args in the directory dir. It is killed when the test ends.
 func start(t *testing.T, dir string, args ...string) *child {
 	t.Helper()
+	return startWith(t, dir, nil, args...)
+}
+
+// startWith is start with more in the environment.
+func startWith(t *testing.T, dir string, env []string, args ...string) *child {
+	t.Helper()
 	c := &child{t: t, stdout: &record{}, stderr: &record{}, done: make(chan struct{})}
 	c.cmd = exec.CommandContext(context.WithoutCancel(t.Context()), os.Args[0], args...)
-	c.cmd.Dir, c.cmd.Env = dir, childEnv()
+	c.cmd.Dir, c.cmd.Env = dir, append(childEnv(), env...)
 	c.cmd.Stdout, c.cmd.Stderr = c.stdout, c.stderr
 	if err := c.cmd.Start(); err != nil {
 		t.Fatal(err)

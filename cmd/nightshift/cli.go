@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"nightshift/consumer"
 	"nightshift/producer"
 )
 
@@ -34,6 +35,7 @@ type app struct {
 	config         *config
 	limits         producer.Limits
 	log            zerolog.Logger
+	observer       consumer.Observer // of the workers; nil where nobody watches
 }
 
 // exitCode is an error that only sets the exit code; what there is to say has been said.
@@ -51,7 +53,11 @@ func (h *hinted) Error() string { return h.err.Error() }
 func (h *hinted) Unwrap() error { return h.err }
 func (h *hinted) Hint() string  { return h.hint }
 
+// hint adds to an error what to do about it; without an error there is nothing to do.
 func hint(err error, format string, args ...any) error {
+	if err == nil {
+		return nil
+	}
 	return &hinted{err: err, hint: fmt.Sprintf(format, args...)}
 }
 
@@ -112,7 +118,7 @@ func (a *app) root() *cobra.Command {
 	a.flags.global(root.PersistentFlags())
 	root.AddCommand(
 		a.completeQueueFlag(a.runCommand()), a.completeQueueFlag(a.submitCommand()),
-		a.completeQueueFlag(a.workCommand()), a.statusCommand(), a.resultsCommand(),
+		a.completeQueueFlag(a.workCommand()), a.completeQueueFlag(a.serveCommand()), a.statusCommand(), a.resultsCommand(),
 		a.waitCommand(), a.verifyCommand(), a.cancelCommand(), a.deleteCommand(),
 		a.budgetCommand(), a.deadCommand(), a.pauseCommand(), a.resumeCommand(), a.simulateCommand(), a.checkCommand(), a.explainCommand(), a.benchCommand(), a.versionCommand(),
 	)

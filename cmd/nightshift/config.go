@@ -35,6 +35,9 @@ type config struct {
 	Prices policy.Prices `yaml:"prices"`
 	// Rules go before the built-in ones that say what a reply means; a provider's before these.
 	Rules []policy.Rule `yaml:"rules"`
+	// Serve is where nightshift serve listens, Notify who is told what happened.
+	Serve  serveConfig    `yaml:"serve"`
+	Notify []notifyConfig `yaml:"notify"`
 }
 
 type natsConfig struct {
@@ -100,6 +103,9 @@ func loadConfig(path string) (*config, error) {
 		return nil, err
 	}
 	if err := c.checkMoney(path); err != nil {
+		return nil, err
+	}
+	if err := c.checkServe(path); err != nil {
 		return nil, err
 	}
 	return &c, c.checkRules(path, text)

@@ -25,6 +25,14 @@ type draft struct {
 // gz says whether the file is compressed: its name ends in .gz.
 func (d *draft) gz() bool { return d.part != "" && strings.HasSuffix(d.name, ".gz") }
 
+// dir is a directory with room for what the draft takes, as far as one can know.
+func (d *draft) dir() string {
+	if d.part == "" {
+		return os.TempDir()
+	}
+	return filepath.Dir(d.part)
+}
+
 func stdoutDraft(w io.Writer) *draft { return &draft{w: bufio.NewWriterSize(w, 64<<10)} }
 
 // newDraft looks whether the file can be written, and leaves nothing behind.

@@ -100,7 +100,7 @@ func (r *runState) openConsumer(ctx context.Context, queue, batch string) (stop 
 // newConsumer makes the worker of some queues, with the providers they need. batch is about to
 // come, if it is not empty.
 func (a *app) newConsumer(ctx context.Context, s *session, queues []string, batch string) (*consumer.Consumer, func(), error) {
-	c := consumer.Config{Grace: a.flags.grace, Log: a.log, Replicas: s.replicas, SyncAlways: s.broker.SyncAlways(), Embedded: s.broker.Dir() != ""}
+	c := consumer.Config{Grace: a.flags.grace, Log: a.log, Replicas: s.replicas, SyncAlways: s.broker.SyncAlways(), Embedded: s.broker.Dir() != "", Observer: a.observer}
 	var used accounts
 	for _, name := range queues {
 		q, err := a.addQueue(ctx, &used, name)

@@ -27,7 +27,7 @@ type flags struct {
 	estimate                     bool
 
 	again, now, dryRun, yes, repair, inOrder, followNew bool
-	format                                              string
+	format, listen                                      string
 	waitFor                                             time.Duration
 }
 

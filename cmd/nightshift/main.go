@@ -20,14 +20,23 @@ func main() {
 const gcPercent = 200
 
 // realMain runs the command line. The first signal ends the context, and commands stop in
-// order; after it signals have their default effect again, so that a second one ends the
-// process at once. Nothing is lost by that.
+// order; a second one ends the process at once. Nothing is lost by that.
 func realMain() int {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	signals := make(chan os.Signal, 1)
+	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
+	go cancelOn(signals, cancel)
 	if os.Getenv("GOGC") == "" {
 		debug.SetGCPercent(gcPercent)
 	}
-	context.AfterFunc(ctx, stop)
 	return execute(ctx, os.Args[1:], os.Stdin, os.Stdout, os.Stderr)
+}
+
+// cancelOn gives signals their default effect again before anybody hears of the first, so that
+// whoever reads "interrupt again to leave now" and does is not ignored.
+func cancelOn(signals chan os.Signal, cancel func()) {
+	<-signals
+	signal.Stop(signals)
+	cancel()
 }

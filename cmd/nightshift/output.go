@@ -2,7 +2,6 @@ package main
 
 import (
 	"cmp"
-	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -15,7 +14,6 @@ import (
 
 	"nightshift/consumer"
 	"nightshift/policy"
-	"nightshift/producer"
 )
 
 // output is the answers file and the errors file of a run. Both are written under another name
@@ -38,7 +36,8 @@ func newOutput(stdout io.Writer, name, input string) (o *output, err error) {
 	}
 	for _, d := range []*draft{o.answers, o.errors} {
 		if d.part != "" && sameFile(d.path, input) {
-			return nil, usageError{hint(fmt.Errorf("%s is both the input and the output", input), "name another file with -o")}
+			return nil, usageError{hint(fmt.Errorf("%s is both the input and the output", input),
+				"name another file with -o")}
 		}
 	}
 	return o, nil
@@ -146,7 +145,7 @@ func (s *summary) print(w io.Writer, took time.Duration, o *output, now int) {
 		field("waits", "%s, for a limit, capacity or a hold", thousands(s.waits))
 	}
 	field("tokens", "%s in, %s out", thousands(s.inputTokens), thousands(s.outTokens))
-	s.bill.print(field)
+	s.bill.tell(field)
 	if took < time.Minute {
 		field("time", "%.1fs", took.Seconds())
 	} else {
@@ -171,50 +170,4 @@ func printClasses(w io.Writer, n map[policy.Class]int, indent int) {
 	}) {
 		printf(w, "%*s%s %-*s  %s\n", indent, "", thousands(n[c]), wide, c, c.Owner())
 	}
-}
-
-// writeOutputs reads the endings in the order of the file, many at a time, and writes them.
-func (r *runState) writeOutputs(ctx context.Context) (*summary, error) {
-	s := &summary{byClass: map[policy.Class]int{}}
-	for e, err := range r.endingsInOrder(ctx) {
-		if err != nil {
-			return nil, err
-		}
-		s.add(e)
-		if !e.Dead {
-			if err := r.out.answers.line(e.Line); err != nil {
-				return nil, err
-			}
-			continue
-		}
-		l, err := r.store.DeadLetter(ctx, r.batch.ID, e.Meta.Class, e.Key)
-		if err != nil {
-			return nil, err
-		}
-		if err := r.out.errors.line(l.ErrorLine()); err != nil {
-			return nil, err
-		}
-	}
-	return s, nil
-}
-
-// keysInOrder goes through the keys of the batch in the order of its file.
-func (r *runState) keysInOrder(ctx context.Context, yield func(string) bool) error {
-	for e, err := range r.src.Entries(ctx, r.report, r.limits) {
-		if err != nil {
-			return err
-		}
-		if key, ok := entryKey(e, r.flags.skipInvalid); ok && !yield(key) {
-			return nil
-		}
-	}
-	return nil
-}
-
-// entryKey is the key of a line of a file; invalid lines are jobs only where they were submitted.
-func entryKey(e producer.Entry, invalidToo bool) (key string, ok bool) {
-	if e.Err != nil {
-		return fmt.Sprintf("l%d", e.Line), invalidToo // as producer.Decode names it
-	}
-	return e.Job.Key, true
 }

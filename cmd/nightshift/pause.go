@@ -150,9 +150,9 @@ func (a *app) scopesOf(ctx context.Context, s *session, name string) (found []co
 	return found, nil
 }
 
-// queueNames are the queues of the configuration and of the store.
+// queueNames are the queues of the configuration and of the store, and the one that needs neither.
 func (a *app) queueNames(ctx context.Context, s *session) ([]string, error) {
-	names := slices.Collect(maps.Keys(a.config.Queues))
+	names := append(slices.Collect(maps.Keys(a.config.Queues)), defaultQueue)
 	queues, err := s.store.Queues(ctx)
 	for _, q := range queues {
 		names = append(names, q.Name)

@@ -47,22 +47,28 @@ func (a *app) resume(ctx context.Context, name string) (err error) {
 	if pauseErr != nil && !errors.Is(pauseErr, consumer.ErrNotPaused) {
 		return pauseErr
 	}
-	if p.Scope != consumer.PauseProvider {
-		if pauseErr == nil {
-			printf(a.stderr, "%s %s goes on\n", p.Scope, p.Name)
-		}
+	switch {
+	case p.Scope == consumer.PauseProvider:
+		return a.resumeProvider(ctx, s, p.Name, pauseErr == nil)
+	case pauseErr != nil:
 		return hint(pauseErr, "nightshift status shows what is paused")
 	}
-	held, shut, err := s.store.Resume(ctx, p.Name)
+	printf(a.stderr, "%s %s goes on\n", p.Scope, p.Name)
+	return nil
+}
+
+// resumeProvider also ends its hold and opens its gate; lifted says that it was paused.
+func (a *app) resumeProvider(ctx context.Context, s *session, name string, lifted bool) error {
+	held, shut, err := s.store.Resume(ctx, name)
 	switch {
 	case err != nil:
 		return err
 	case held:
-		printf(a.stderr, "provider %s is no longer held\n", p.Name)
-	case shut, pauseErr == nil:
-		printf(a.stderr, "provider %s goes on\n", p.Name)
+		printf(a.stderr, "provider %s is no longer held\n", name)
+	case shut, lifted:
+		printf(a.stderr, "provider %s goes on\n", name)
 	default:
-		return hint(fmt.Errorf("provider %s is not held", p.Name), "nightshift status shows the providers")
+		return hint(fmt.Errorf("provider %s is not held", name), "nightshift status shows the providers")
 	}
 	return nil
 }

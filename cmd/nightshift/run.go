@@ -99,6 +99,11 @@ func (a *app) run(ctx context.Context, path string) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, r.close()) }()
+	tell, err := a.notifying(ctx, r.session)
+	if err != nil {
+		return err
+	}
+	defer tell()
 	held, err := r.drain(ctx)
 	if err != nil {
 		return r.toldBudget(ctx, err)

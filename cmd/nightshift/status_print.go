@@ -37,7 +37,7 @@ func (r *statusReport) print(w io.Writer) {
 		return
 	}
 	gap := ""
-	for _, part := range []func(io.Writer) bool{r.printQueues, r.printProviders, r.printHolds, r.printBatches} {
+	for _, part := range []func(io.Writer) bool{r.printQueues, r.printProviders, r.printHolds, r.printPauses, r.printBatches} {
 		var b bytes.Buffer
 		if part(&b) {
 			printf(w, "%s%s", gap, &b)
@@ -75,7 +75,7 @@ func (r *statusReport) printQueues(w io.Writer) bool {
 	}
 	table(w, rows)
 	for _, q := range r.Queues {
-		if q.Why != "" {
+		if _, paused := r.pauseOf(q.Name, ""); q.Why != "" && !paused { // that is said for all together
 			printf(w, "%s\n", fold(q.Name+": "+q.Why, 0))
 		}
 	}

@@ -85,6 +85,7 @@ func (a *app) report(ctx context.Context, s *session, batch string) (*statusRepo
 	if r.Pauses, err = s.store.Pauses(ctx); err != nil {
 		return nil, err
 	}
+	r.Pauses = slices.Concat(r.Pauses, outsideHours(r.Workers))
 	holds, err := s.store.Holds(ctx)
 	if err != nil {
 		return nil, err
@@ -193,10 +194,8 @@ func (r *statusReport) why(q queueStatus) string {
 	for _, w := range r.Workers {
 		provider = firstOf(provider, w.Routes[q.Name])
 	}
-	for _, p := range r.Pauses {
-		if p.Scope == consumer.PauseQueue && p.Name == q.Name || p.Scope == consumer.PauseProvider && p.Name == provider {
-			return fmt.Sprintf("%s %s is paused: %s%s", p.Scope, p.Name, p.Reason, untilText(p.Until))
-		}
+	if p, ok := r.pauseOf(q.Name, provider); ok {
+		return pauseText(p)
 	}
 	switch {
 	case q.Unrouted:

@@ -224,3 +224,11 @@ func (v *verification) judge(key string, p consumer.Places) {
 		v.stuck.add(key)
 	}
 }
+
+// entryKey is the key of a line of a file; invalid lines are jobs only where they were submitted.
+func entryKey(e producer.Entry, invalidToo bool) (key string, ok bool) {
+	if e.Err != nil {
+		return fmt.Sprintf("l%d", e.Line), invalidToo // as producer.Decode names it
+	}
+	return e.Job.Key, true
+}

@@ -37,6 +37,11 @@ func (a *app) work(ctx context.Context) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, s.close()) }()
+	tell, err := a.notifying(ctx, s)
+	if err != nil {
+		return err
+	}
+	defer tell()
 	queues := a.workQueues()
 	w, stop, err := a.newConsumer(ctx, s, queues, "")
 	if err != nil {
