@@ -2,8 +2,6 @@ package consumer
 
 import (
 	"context"
-	"errors"
-	"fmt"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
@@ -52,34 +50,10 @@ func (c *Consumer) settleBudget(ctx context.Context, b *budget) error {
 	return err
 }
 
-// followBudgets hears of limits that are set on batches met already, until ctx ends.
-func (c *Consumer) followBudgets(ctx context.Context) {
-	for ctx.Err() == nil {
-		if err := c.watchBudgets(ctx); err != nil && ctx.Err() == nil {
-			c.c.Log.Warn().Err(err).Msg("cannot watch budgets, trying again")
-			sleep(ctx, errorWait)
-		}
-	}
-}
-
-func (c *Consumer) watchBudgets(ctx context.Context) error {
-	w, err := c.store.fleet.Watch(ctx, budgetPrefix+string(PauseBatch)+".>", jetstream.IgnoreDeletes())
-	if err != nil {
-		return fmt.Errorf("watch bucket %s: %w", fleetBucket, err)
-	}
-	defer func() { _ = w.Stop() }()
-	for {
-		select {
-		case <-ctx.Done():
-			return nil
-		case e, ok := <-w.Updates():
-			if !ok {
-				return errors.New("watch ended")
-			}
-			if e != nil {
-				c.budgets.add(e.Key(), true)
-			}
-		}
+// apply hears of a limit that is set on a batch met already.
+func (s *budgets) apply(e jetstream.KeyValueEntry) {
+	if e.Operation() == jetstream.KeyValuePut {
+		s.add(e.Key(), true)
 	}
 }
 

@@ -46,7 +46,7 @@ const settleEvery = time.Second
 const shortWait = 200 * time.Millisecond
 
 // budgetOf finds the budget of a batch. A batch is looked up once: whoever limits it later is heard
-// of by followBudgets.
+// of by the watch of FLEET.
 func (c *Consumer) budgetOf(ctx context.Context, scope PauseScope, name string) (*budget, error) {
 	key := budgetKey(scope, name)
 	c.budgets.mu.Lock()

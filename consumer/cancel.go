@@ -3,13 +3,11 @@ package consumer
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"strings"
 	"sync"
 	"time"
 
-	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
 	"nightshift/policy"
@@ -105,41 +103,7 @@ func (k *cancels) set(batch string, last uint64) {
 	k.batches[batch] = last
 }
 
-// watchCancels keeps this worker's calls in step with what is cancelled, until ctx ends.
-func (c *Consumer) watchCancels(ctx context.Context) {
-	for ctx.Err() == nil {
-		err := c.followCancels(ctx)
-		if errors.Is(err, nats.ErrConnectionClosed) { // the pulling ends by it too
-			return
-		}
-		if err != nil && ctx.Err() == nil {
-			c.c.Log.Warn().Err(err).Msg("cannot watch what is cancelled, trying again")
-			sleep(ctx, errorWait)
-		}
-	}
-}
-
-func (c *Consumer) followCancels(ctx context.Context) error {
-	w, err := c.store.fleet.Watch(ctx, cancelPrefix+">")
-	if err != nil {
-		return fmt.Errorf("watch bucket %s: %w", fleetBucket, err)
-	}
-	defer func() { _ = w.Stop() }()
-	for {
-		select {
-		case <-ctx.Done():
-			return nil
-		case e, ok := <-w.Updates():
-			if !ok {
-				return errors.New("watch ended")
-			}
-			if e != nil {
-				c.applyCancel(e)
-			}
-		}
-	}
-}
-
+// applyCancel keeps this worker's calls in step with what is cancelled.
 func (c *Consumer) applyCancel(e jetstream.KeyValueEntry) {
 	batch := strings.TrimPrefix(e.Key(), cancelPrefix)
 	var mark cancelMark // the zero one for a batch that was deleted

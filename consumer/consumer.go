@@ -174,7 +174,8 @@ func New(ctx context.Context, js jetstream.JetStream, c Config) (*Consumer, erro
 	w.retired = make(chan struct{})
 	w.answer = newCommitter(js, c.SyncAlways)
 	w.dead = newCommitter(js, c.SyncAlways)
-	w.fleet = &fleet{kv: store.fleet, guards: w.guards, pauses: &w.pauses, log: c.Log, known: make(chan struct{})}
+	w.fleet = &fleet{kv: store.fleet, guards: w.guards, log: c.Log, known: make(chan struct{})}
+	w.fleet.heed = w.heedAll()
 	if c.Embedded {
 		if w.remove, err = newRemover(ctx, js, c.Log); err != nil {
 			return nil, fmt.Errorf("open stream JOBS: %w", err)
@@ -213,7 +214,7 @@ func (c *Consumer) Run(ctx context.Context) error {
 	defer cancelCalls()
 	background, stopBackground := context.WithCancel(context.WithoutCancel(ctx))
 	var helpers sync.WaitGroup
-	for _, run := range []func(context.Context){c.leases.run, c.answer.run, c.dead.run, c.fleet.run, c.beat, c.learn, c.runRemover, c.watchCancels, c.settleBudgets, c.followBudgets} {
+	for _, run := range []func(context.Context){c.leases.run, c.answer.run, c.dead.run, c.fleet.run, c.beat, c.learn, c.runRemover, c.settleBudgets} {
 		helpers.Go(func() { run(background) })
 	}
 	pulling, stopPulling := context.WithCancel(ctx)

@@ -37,12 +37,7 @@ type delivery struct {
 // deliver is the whole life of a job in this process: decode it, see whether it needs a call
 // at all, ask the provider, decide what the reply means, and settle. It holds one slot of
 // the guard, which Do or Give returns, and says whether the provider answered.
-func (c *Consumer) deliver(ctx context.Context, q *lane, m jetstream.Msg) bool {
-	return c.deliverBy(ctx, q, m, q.main())
-}
-
-// deliverBy is deliver with a slot of the guard of another route.
-func (c *Consumer) deliverBy(ctx context.Context, q *lane, m jetstream.Msg, by route) bool {
+func (c *Consumer) deliver(ctx context.Context, q *lane, m jetstream.Msg, by route) bool {
 	d, err := c.receive(q, m)
 	if err != nil {
 		by.guard.Give(1)

@@ -4,8 +4,6 @@ import (
 	"context"
 	"time"
 
-	"github.com/nats-io/nats.go/jetstream"
-
 	"nightshift/policy"
 )
 
@@ -67,22 +65,7 @@ func (c *Consumer) fetchFor(ctx, calls context.Context, l *lane, by route) error
 	}
 	for m := range batch.Messages() {
 		got++
-		c.startBy(ctx, calls, l, m, by)
+		c.start(ctx, calls, l, m, by)
 	}
 	return batch.Error()
-}
-
-// startBy is start for a job that came by a slot of a fallback.
-func (c *Consumer) startBy(ctx, calls context.Context, l *lane, m jetstream.Msg, by route) {
-	c.note(calls, l, m)
-	leave := func() { <-l.room }
-	select {
-	case l.room <- struct{}{}:
-	case <-ctx.Done():
-		leave = func() {}
-	}
-	c.jobs.Go(func() {
-		defer leave()
-		c.deliverBy(calls, l, m, by)
-	})
 }

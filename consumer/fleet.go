@@ -22,8 +22,9 @@ import (
 type fleet struct {
 	kv     jetstream.KeyValue
 	guards map[string]*policy.Guard
-	pauses *pauses
 	log    zerolog.Logger
+	// heed says what follows from an entry, by what its key begins with.
+	heed   map[string]func(e jetstream.KeyValueEntry)
 	roster roster
 	// learned is what stood in the bucket at the start.
 	learned map[string]policy.Learned
@@ -88,9 +89,11 @@ func (f *fleet) run(ctx context.Context) {
 func (f *fleet) begin() { f.once.Do(func() { close(f.known) }) }
 
 func (f *fleet) watch(ctx context.Context) error {
-	w, err := f.kv.WatchFiltered(ctx, []string{
-		holdPrefix + ">", gatePrefix + ">", pausePrefix + ">", workerPrefix + ">", learnedKey + ">",
-	})
+	var patterns []string
+	for prefix := range f.heed {
+		patterns = append(patterns, prefix+">")
+	}
+	w, err := f.kv.WatchFiltered(ctx, patterns)
 	if err != nil {
 		return fmt.Errorf("watch bucket %s: %w", fleetBucket, err)
 	}
@@ -119,40 +122,47 @@ func (f *fleet) watch(ctx context.Context) error {
 }
 
 func (f *fleet) apply(e jetstream.KeyValueEntry) {
-	if strings.HasPrefix(e.Key(), pausePrefix) {
-		f.applyPause(e)
-	}
-	if id, ok := strings.CutPrefix(e.Key(), workerPrefix); ok {
-		f.applyWorker(id, e)
-	}
-	if name, ok := strings.CutPrefix(e.Key(), learnedKey); ok && f.guards[name] != nil {
-		f.applyLearned(name, e)
-	}
-	if name, ok := strings.CutPrefix(e.Key(), holdPrefix); ok && f.guards[name] != nil {
-		if e.Operation() != jetstream.KeyValuePut {
-			f.guards[name].SetHold(nil)
-			return
-		}
-		if h, err := decodeHold(e); err == nil {
-			f.guards[name].SetHold(&h)
-		}
-	}
-	if name, ok := strings.CutPrefix(e.Key(), gatePrefix); ok && f.guards[name] != nil {
-		if e.Operation() != jetstream.KeyValuePut {
-			f.guards[name].Open()
-			return
-		}
-		if until, err := decodeGate(e); err == nil {
-			f.guards[name].Shut(until)
+	for prefix, heed := range f.heed {
+		if strings.HasPrefix(e.Key(), prefix) {
+			heed(e)
 		}
 	}
 }
 
-func (f *fleet) applyPause(e jetstream.KeyValueEntry) {
+// heedAll is what a worker does about what stands in the bucket.
+func (c *Consumer) heedAll() map[string]func(jetstream.KeyValueEntry) {
+	return map[string]func(jetstream.KeyValueEntry){
+		holdPrefix:                c.fleet.applyHold,
+		gatePrefix:                c.fleet.applyGate,
+		workerPrefix:              c.fleet.applyWorker,
+		learnedKey:                c.fleet.applyLearned,
+		pausePrefix:               c.pauses.apply,
+		cancelPrefix:              c.applyCancel,
+		budgetKey(PauseBatch, ""): c.budgets.apply,
+	}
+}
+
+func (f *fleet) applyHold(e jetstream.KeyValueEntry) {
+	guard := f.guards[strings.TrimPrefix(e.Key(), holdPrefix)]
+	if guard == nil {
+		return
+	}
 	if e.Operation() != jetstream.KeyValuePut {
-		f.pauses.set(e.Key(), nil)
-	} else if p, err := decodePause(e); err == nil {
-		f.pauses.set(e.Key(), &p)
+		guard.SetHold(nil)
+	} else if h, err := decodeHold(e); err == nil {
+		guard.SetHold(&h)
+	}
+}
+
+func (f *fleet) applyGate(e jetstream.KeyValueEntry) {
+	guard := f.guards[strings.TrimPrefix(e.Key(), gatePrefix)]
+	if guard == nil {
+		return
+	}
+	if e.Operation() != jetstream.KeyValuePut {
+		guard.Open()
+	} else if until, err := decodeGate(e); err == nil {
+		guard.Shut(until)
 	}
 }
 
@@ -186,11 +196,11 @@ type Worker struct {
 	Beat    time.Time `json:"beat"`
 	Queues  []string  `json:"queues"`
 	// Routes names the provider of each queue, Running counts the jobs in hand by lane.
-	Routes    map[string]string       `json:"routes,omitempty"`
-	Running   map[string]int          `json:"running,omitempty"`
+	Routes  map[string]string `json:"routes,omitempty"`
+	Running map[string]int    `json:"running,omitempty"`
 	// Pauses keep jobs of its queues where they are, those of the hours among them, which only
 	// the worker's own configuration knows.
-	Pauses []Pause `json:"pauses,omitempty"`
+	Pauses    []Pause                 `json:"pauses,omitempty"`
 	Calls     int64                   `json:"calls"`
 	Answered  int64                   `json:"answered"`
 	Providers map[string]policy.State `json:"providers"`

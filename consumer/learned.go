@@ -3,6 +3,7 @@ package consumer
 import (
 	"context"
 	"encoding/json"
+	"strings"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
@@ -34,9 +35,10 @@ func (c *Consumer) learn(ctx context.Context) {
 
 // applyLearned keeps what earlier workers learned until the guards have their parts. What cannot
 // be read is not needed.
-func (f *fleet) applyLearned(name string, e jetstream.KeyValueEntry) {
+func (f *fleet) applyLearned(e jetstream.KeyValueEntry) {
 	var l policy.Learned
-	if e.Operation() != jetstream.KeyValuePut || json.Unmarshal(e.Value(), &l) != nil {
+	name := strings.TrimPrefix(e.Key(), learnedKey)
+	if f.guards[name] == nil || e.Operation() != jetstream.KeyValuePut || json.Unmarshal(e.Value(), &l) != nil {
 		return
 	}
 	if f.learned == nil {

@@ -130,6 +130,14 @@ func (p *pauses) set(key string, pause *Pause) {
 	}
 }
 
+func (p *pauses) apply(e jetstream.KeyValueEntry) {
+	if e.Operation() != jetstream.KeyValuePut {
+		p.set(e.Key(), nil)
+	} else if pause, err := decodePause(e); err == nil {
+		p.set(e.Key(), &pause)
+	}
+}
+
 // of finds the pause that stops a lane, and a channel that is closed when any has changed.
 func (p *pauses) of(l *lane) (pause Pause, paused bool, moved <-chan struct{}) {
 	p.mu.Lock()

@@ -71,7 +71,7 @@ func (c *Consumer) fetchProbe(calls context.Context, l *lane) (got, healthy bool
 	for m := range batch.Messages() {
 		got = true
 		c.note(calls, l, m)
-		healthy = c.deliver(calls, l, m)
+		healthy = c.deliver(calls, l, m, l.main())
 	}
 	if !got {
 		l.guard.Give(1)

@@ -138,7 +138,7 @@ func (c *Consumer) fetch(ctx, calls context.Context, l *lane, slots int, alone b
 	}
 	for m := range batch.Messages() {
 		got++
-		c.start(ctx, calls, l, m)
+		c.start(ctx, calls, l, m, l.main())
 	}
 	return got, batch.Error()
 }
@@ -158,14 +158,14 @@ func (c *Consumer) idle(ctx, calls context.Context, l *lane) (got int, err error
 			continue
 		}
 		l.turns.served(l, 1)
-		c.start(ctx, calls, l, m)
+		c.start(ctx, calls, l, m, l.main())
 	}
 	return got, batch.Error()
 }
 
-// start delivers in a goroutine of its own, once there is room. At a shutdown it waits for
+// start delivers in a goroutine of its own, once there is room, by a slot of a route. At a shutdown it waits for
 // none, so that the pulling ends before the calls do.
-func (c *Consumer) start(ctx, calls context.Context, l *lane, m jetstream.Msg) {
+func (c *Consumer) start(ctx, calls context.Context, l *lane, m jetstream.Msg, by route) {
 	c.note(calls, l, m)
 	leave := func() { <-l.room }
 	select {
@@ -175,7 +175,7 @@ func (c *Consumer) start(ctx, calls context.Context, l *lane, m jetstream.Msg) {
 	}
 	c.jobs.Go(func() {
 		defer leave()
-		c.deliver(calls, l, m)
+		c.deliver(calls, l, m, by)
 	})
 }
 

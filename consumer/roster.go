@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -165,7 +166,8 @@ func (f *fleet) greet() {
 	}
 }
 
-func (f *fleet) applyWorker(id string, e jetstream.KeyValueEntry) {
+func (f *fleet) applyWorker(e jetstream.KeyValueEntry) {
+	id := strings.TrimPrefix(e.Key(), workerPrefix)
 	if e.Operation() != jetstream.KeyValuePut {
 		f.roster.gone(id)
 	} else if w, err := decodeWorker(e); err == nil && w.ID == id {

@@ -103,7 +103,7 @@ func (b *bill) add(m consumer.Meta, dead bool) {
 	}
 }
 
-// print says nothing where no model has a price.
+// tell says nothing where no model has a price.
 func (b *bill) tell(field func(name, format string, args ...any)) {
 	switch {
 	case b.priced == 0 && b.wasted == 0:

@@ -94,8 +94,8 @@ func (a *app) deadWatchCommand() *cobra.Command {
 				return err
 			}
 			err = a.letters(cmd.Context(), f, func(s *session) error { return a.deadWatch(cmd.Context(), s, f) })
-			if cmd.Context().Err() != nil { // Ctrl-C is how a watch ends
-				return nil
+			if cmd.Context().Err() != nil {
+				return nil //nolint:nilerr // Ctrl-C is how a watch ends
 			}
 			return err
 		},

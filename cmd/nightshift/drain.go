@@ -15,7 +15,7 @@ import (
 // held and nobody is to wait for it.
 func (r *runState) drain(ctx context.Context) (*policy.Hold, error) {
 	id := firstOf(r.flags.batch, producer.BatchID(r.report.Digest, r.flags.model))
-	queue, err := r.queueOf(ctx, id)
+	queue, err := r.queueOf(ctx, r.session, id, id) // one of its own: a run works nobody else's jobs
 	if err != nil {
 		return nil, err
 	}
@@ -39,23 +39,6 @@ func (r *runState) drain(ctx context.Context) (*policy.Hold, error) {
 		err = r.store.CloseQueue(ctx, queue)
 	}
 	return hold, err
-}
-
-// queueOf is the queue of a batch: where it was submitted before, where --queue says, or one of
-// its own, so that a run works nobody else's jobs.
-func (r *runState) queueOf(ctx context.Context, id string) (string, error) {
-	b, err := r.producer.Batch(ctx, id)
-	if errors.Is(err, producer.ErrNoBatch) {
-		return firstOf(r.flags.queue, id), nil
-	}
-	if err == nil {
-		err = r.wanted(ctx, r.session, b)
-	}
-	if err == nil && r.flags.queue != "" && r.flags.queue != b.Queue {
-		return "", hint(fmt.Errorf("this file is batch %s on queue %s already", id, b.Queue),
-			"leave --queue out, or give --batch NAME to submit it once more")
-	}
-	return b.Queue, err
 }
 
 // finished says whether the batch is complete already: then no provider is needed.

@@ -81,12 +81,12 @@ type promptReader struct {
 
 // value counts what is in a JSON value: every text, and each number of a list of tokens.
 func (p *promptReader) value(name string, v jsontext.Value) error {
-	switch kind := v.Kind(); {
-	case kind == '"':
+	switch v.Kind() {
+	case '"':
 		return p.text(v)
-	case kind == '0':
+	case '0':
 		p.tokens++
-	case kind == '{':
+	case '{':
 		return eachMember(v, func(name string, value jsontext.Value) error {
 			switch name {
 			case "role":
@@ -101,8 +101,9 @@ func (p *promptReader) value(name string, v jsontext.Value) error {
 			}
 			return p.value(name, value)
 		})
-	case kind == '[':
+	case '[':
 		return eachElement(v, func(value jsontext.Value) error { return p.value(name, value) })
+	default: // true, false and null
 	}
 	return nil
 }

@@ -67,8 +67,12 @@ func (b batchStatus) show(w io.Writer) {
 		name string
 		n    int
 	}{
-		{"queued", b.Queued}, {"running", b.Running}, {"waiting", b.Waiting},
-		{"answered", b.Answered}, {"dead", b.Dead}, {"cancelled", b.Tally.Cancelled},
+		{"queued", b.Queued},
+		{"running", b.Running},
+		{"waiting", b.Waiting},
+		{"answered", b.Answered},
+		{"dead", b.Dead},
+		{"cancelled", b.Tally.Cancelled},
 	} {
 		field(part.name, "%s", thousands(part.n))
 		if part.name == "dead" && part.n > 0 {

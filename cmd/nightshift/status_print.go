@@ -82,8 +82,8 @@ func (r *statusReport) printQueues(w io.Writer) bool {
 	return len(r.Queues) > 0
 }
 
-func (r *statusReport) worked(queue string) bool {
-	return slices.ContainsFunc(r.Workers, func(w consumer.Worker) bool { return slices.Contains(w.Queues, queue) })
+func worked(workers []consumer.Worker, queue string) bool {
+	return slices.ContainsFunc(workers, func(w consumer.Worker) bool { return slices.Contains(w.Queues, queue) })
 }
 
 func (r *statusReport) printHolds(w io.Writer) bool {

@@ -139,7 +139,7 @@ func (s *session) batchStatus(
 	}
 	st.Tally = consumer.NewTally(b, c, l, consumer.Running(workers, b.Queue, b.ID))
 	st.Left = st.Tally.Total - st.Ended()
-	if st.Left > 0 {
+	if st.Left > 0 && worked(workers, b.Queue) { // else how fast it was says nothing of what is left
 		now := time.Now()
 		n, err := s.store.CountSince(ctx, b.ID, now.Add(-paceWindow))
 		if err != nil {
@@ -178,7 +178,7 @@ func (a *app) queueStatus(ctx context.Context, s *session, r *statusReport, lane
 		st.Waiting = q.Held - st.Running
 		st.pace = newPace(rate, q.Queued+q.Held)
 		_, named := a.config.Queues[q.Name]
-		st.Unrouted = q.Queued > 0 && !q.Routed && !named && q.Name != defaultQueue && !r.worked(q.Name) &&
+		st.Unrouted = q.Queued > 0 && !q.Routed && !named && q.Name != defaultQueue && !worked(r.Workers, q.Name) &&
 			!slices.ContainsFunc(r.Batches, func(b batchStatus) bool { return b.ID == q.Name })
 		if q.Queued+q.Held > 0 {
 			st.Why = r.why(st)
@@ -200,7 +200,7 @@ func (r *statusReport) why(q queueStatus) string {
 	switch {
 	case q.Unrouted:
 		return "unrouted: no worker pulls from it and no configuration names it"
-	case !r.worked(q.Name):
+	case !worked(r.Workers, q.Name):
 		return "no worker pulls from it"
 	}
 	i := slices.IndexFunc(r.Providers, func(p providerStatus) bool { return p.Name == provider })

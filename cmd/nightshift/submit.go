@@ -59,16 +59,9 @@ func (a *app) submit(ctx context.Context, path string) (err error) {
 	}
 	defer func() { err = errors.Join(err, s.close()) }()
 	id := firstOf(a.flags.batch, producer.BatchID(report.Digest, a.flags.model))
-	queue := firstOf(a.flags.queue, defaultQueue)
-	if b, err := s.producer.Batch(ctx, id); err == nil {
-		if err := a.wanted(ctx, s, b); err != nil {
-			return err
-		}
-		if a.flags.queue != "" && b.Queue != queue {
-			return hint(fmt.Errorf("this file is batch %s on queue %s already", id, b.Queue),
-				"leave --queue out, or give --batch NAME to submit it once more")
-		}
-		queue = b.Queue
+	queue, err := a.queueOf(ctx, s, id, defaultQueue)
+	if err != nil {
+		return err
 	}
 	if err := a.limitBatch(ctx, s, id); err != nil {
 		return err
@@ -76,17 +69,7 @@ func (a *app) submit(ctx context.Context, path string) (err error) {
 	if err := a.startLater(ctx, s, id); err != nil {
 		return err
 	}
-	sub := a.submission(id, queue)
-	sub.Ended = s.ended
-	warned := false
-	sub.Progress = func(b producer.Batch, full bool) {
-		if full && !warned {
-			warned = true
-			printf(a.stderr, "the queue is full at %s of %s jobs, waiting for workers to make room\n",
-				thousands(b.Published), thousands(b.Total))
-		}
-	}
-	b, err := s.producer.Submit(ctx, src, report, sub)
+	b, err := s.producer.Submit(ctx, src, report, a.watched(s, a.submission(id, queue)))
 	if errors.Is(err, producer.ErrCancelled) {
 		return hint(err, "--again puts back what has no ending")
 	}
@@ -97,6 +80,36 @@ func (a *app) submit(ctx context.Context, path string) (err error) {
 	printf(a.stderr, "%s on queue %s\n", plural(b.Total, "job"), b.Queue)
 	printf(a.stdout, "%s\n", b.ID)
 	return nil
+}
+
+// queueOf is the queue of a batch: where it was submitted before, where --queue says, or another.
+func (a *app) queueOf(ctx context.Context, s *session, id, other string) (string, error) {
+	b, err := s.producer.Batch(ctx, id)
+	if errors.Is(err, producer.ErrNoBatch) {
+		return firstOf(a.flags.queue, other), nil
+	}
+	if err == nil {
+		err = a.wanted(ctx, s, b)
+	}
+	if err == nil && a.flags.queue != "" && b.Queue != a.flags.queue {
+		return "", hint(fmt.Errorf("this file is batch %s on queue %s already", id, b.Queue),
+			"leave --queue out, or give --batch NAME to submit it once more")
+	}
+	return b.Queue, err
+}
+
+// watched is a submission that says once when it waits for room.
+func (a *app) watched(s *session, sub producer.Submission) producer.Submission {
+	sub.Ended = s.ended
+	warned := false
+	sub.Progress = func(b producer.Batch, full bool) {
+		if full && !warned {
+			warned = true
+			printf(a.stderr, "the queue is full at %s of %s jobs, waiting for workers to make room\n",
+				thousands(b.Published), thousands(b.Total))
+		}
+	}
+	return sub
 }
 
 func (a *app) checkWithin() error {
