@@ -114,13 +114,7 @@ func (c *Consumer) receive(q *lane, m jetstream.Msg) (*delivery, error) {
 // needless finds out whether the job can be settled without a call, and why.
 func (c *Consumer) needless(ctx context.Context, d *delivery) (outcome, *policy.Fault) {
 	var err error
-	d.job, err = producer.Decode(d.msg.Subject(), d.msg.Headers(), d.msg.Data(), d.meta.Sequence.Stream)
-	if d.job.Batch == "" {
-		d.job.Batch = producer.LooseBatch
-	}
-	if d.job.Deadline.IsZero() && d.queue.Within > 0 {
-		d.job.Deadline = d.meta.Timestamp.Add(d.queue.Within)
-	}
+	d.job, err = d.queue.decode(d.msg, d.meta.Sequence.Stream, d.meta.Timestamp)
 	if c.seenBefore(d) {
 		if o, f := c.recall(ctx, d); o != proceed {
 			return o, f

@@ -91,7 +91,7 @@ func (x *expirer) look(ctx context.Context, q *queue, subject string) error {
 	}
 	w := x.walks[subject]
 	if w == nil {
-		deadline, known, err := x.deadline(ctx, subject)
+		deadline, known, err := x.deadline(ctx, q, subject)
 		if err != nil {
 			return err
 		}
@@ -161,7 +161,8 @@ func (x *expirer) walk(ctx context.Context, q *queue, subject string, w *walk, m
 
 // take makes a job of a message if its time is over and nobody here has it in hand.
 func (x *expirer) take(q *queue, subject string, m gotMsg, w *walk) *lying {
-	job, err := producer.Decode(subject, m.header, m.data, m.sequence)
+	s := &lying{gotMsg: m, subject: subject, jobs: x.jobs}
+	job, err := q.decode(s, m.sequence, s.published())
 	switch {
 	case !due(job.Deadline):
 		if !job.Deadline.IsZero() && (w.soonest.IsZero() || job.Deadline.Before(w.soonest)) {
@@ -170,7 +171,6 @@ func (x *expirer) take(q *queue, subject string, m gotMsg, w *walk) *lying {
 	case x.leases.has(m.sequence):
 		w.soonest = job.Deadline // it is looked at again
 	default:
-		s := &lying{gotMsg: m, subject: subject, jobs: x.jobs}
 		s.delivery = &delivery{
 			queue: q, msg: s, job: job, id: nuid.Next(), received: time.Now(),
 			lease: &lease{seq: m.sequence, msg: s, cancel: func() {}},
@@ -233,10 +233,7 @@ func (x *expirer) settleStored(ctx context.Context, s *lying) {
 	if d.history, err = x.store.History(ctx, d.job.Batch, d.job.Key); err != nil {
 		return // the next walk finds it
 	}
-	if d.meta, err = s.Metadata(); err != nil {
-		d.meta.Timestamp = time.Now() // only people look at it
-	}
-	if !x.cancels.has(d) {
+	if d.meta, err = s.Metadata(); err == nil && !x.cancels.has(d) {
 		x.settle(d, dead, s.fault, nil, policy.Decision{})
 	}
 }

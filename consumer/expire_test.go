@@ -2,6 +2,7 @@ package consumer_test
 
 import (
 	"fmt"
+	"strconv"
 	"testing"
 	"time"
 
@@ -59,7 +60,7 @@ func (w *world) held(t *testing.T, workers int) []*worker {
 func TestExpiryWhileHeld(t *testing.T) {
 	t.Parallel()
 	for _, workers := range []int{1, 3} {
-		t.Run(fmt.Sprint(workers), func(t *testing.T) {
+		t.Run(strconv.Itoa(workers), func(t *testing.T) {
 			t.Parallel()
 			w := newWorld(t, "")
 			soon := time.Now().Add(time.Second)
@@ -139,17 +140,37 @@ func TestExpiryLeavesWhatIsInHand(t *testing.T) {
 func TestManyExpireTogether(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, "")
-	const n = 20_000
+	const n = 9_000 // more than one chunk
 	soon := time.Now().Add(100 * time.Millisecond)
 	w.manifest(t, "b", n, soon)
 	w.putDated(t, "b", n, soon)
-	w.putMany(t, "stays", 5000, "x")
+	w.putMany(t, "stays", 500, "x")
 	w.held(t, 1)
 	start := time.Now()
 	w.ended(t, "b", n)
-	eventually(t, "they are off the queue", func() bool { return w.jobs(t) == 5000 })
+	eventually(t, "they are off the queue", func() bool { return w.jobs(t) == 500 })
 	t.Logf("%d expired in %v", n, time.Since(start))
 	if got := w.counts(t, "b"); got.ByClass[policy.Expired] != n {
 		t.Errorf("counts %+v", got)
+	}
+}
+
+// A queue gives its jobs a time where they bring none, from their publication on, and while it is
+// paused too; a job's own deadline goes over it.
+func TestWithin(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, "")
+	check(t, w.store.Pause(t.Context(), consumer.Pause{Scope: consumer.PauseQueue, Name: "default"}))
+	w.put(t, "", line("loose", "x"))
+	w.put(t, "b", line("of a batch", "x"))
+	w.put(t, "", line("dated", "x"), producer.HeaderDeadline, time.Now().Add(time.Hour).Format(time.RFC3339))
+	w.start(t, func(c *consumer.Config) { c.Queues[0].Within = 100 * time.Millisecond })
+	w.ended(t, "b", 1)
+	if l := w.letter(t, producer.LooseBatch, "loose"); l.Class != policy.Expired || w.Stats().Calls != 0 {
+		t.Errorf("%d calls, letter %+v", w.Stats().Calls, l)
+	}
+	check(t, w.store.Unpause(t.Context(), consumer.PauseQueue, "default"))
+	if e := w.ending(t, producer.LooseBatch, "dated"); e.Dead {
+		t.Errorf("ending %+v", e)
 	}
 }

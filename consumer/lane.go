@@ -111,6 +111,18 @@ func (c *Consumer) reopen(ctx context.Context, l *lane) error {
 	return nil
 }
 
+// decode reads a job of the queue, and gives it what it does not say itself.
+func (q *queue) decode(m jetstream.Msg, sequence uint64, published time.Time) (producer.Job, error) {
+	j, err := producer.Decode(m.Subject(), m.Headers(), m.Data(), sequence)
+	if j.Batch == "" {
+		j.Batch = producer.LooseBatch
+	}
+	if j.Deadline.IsZero() && q.Within > 0 {
+		j.Deadline = published.Add(q.Within)
+	}
+	return j, err
+}
+
 func (l *lane) source() jetstream.Consumer {
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -137,15 +137,16 @@ func (r *worker) wait(t *testing.T) error {
 	}
 }
 
-// eventually waits until ok holds.
+// eventually waits until ok holds. It looks ever less often: what takes long is not to be slowed
+// down by the looking.
 func eventually(t *testing.T, what string, ok func() bool) {
 	t.Helper()
-	tick := time.NewTicker(5 * time.Millisecond)
-	defer tick.Stop()
-	for end := time.Now().Add(patience); time.Now().Before(end); <-tick.C {
+	pause := 5 * time.Millisecond
+	for end := time.Now().Add(patience); time.Now().Before(end); pause = min(pause*5/4, 100*time.Millisecond) {
 		if ok() {
 			return
 		}
+		time.Sleep(pause)
 	}
 	t.Fatalf("waited %v in vain: %s", patience, what)
 }

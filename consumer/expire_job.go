@@ -29,11 +29,19 @@ var _ jetstream.Msg = (*lying)(nil)
 
 // Metadata tells of the deliveries that its history knows.
 func (s *lying) Metadata() (*jetstream.MsgMetadata, error) {
-	at, err := time.Parse(time.RFC3339Nano, s.header.Get(jetstream.TimeStampHeaer))
 	return &jetstream.MsgMetadata{
 		Sequence:     jetstream.SequencePair{Stream: s.sequence},
-		NumDelivered: s.delivery.history.Deliveries, Timestamp: at, Stream: producer.Stream,
-	}, err
+		NumDelivered: s.delivery.history.Deliveries, Timestamp: s.published(), Stream: producer.Stream,
+	}, nil
+}
+
+// published is when the broker stored it.
+func (s *lying) published() time.Time {
+	at, err := time.Parse(time.RFC3339Nano, s.header.Get(jetstream.TimeStampHeaer))
+	if err != nil { // the broker writes it, and it is for people and for deadlines: nothing has passed
+		return time.Now()
+	}
+	return at
 }
 
 func (s *lying) Data() []byte         { return s.data }
@@ -63,7 +71,7 @@ func (s *lying) NakWithDelay(time.Duration) error { return nil }
 func (s *lying) InProgress() error                { return nil }
 
 // deadline is that of all jobs of a subject; known is false where each may have its own.
-func (x *expirer) deadline(ctx context.Context, subject string) (deadline time.Time, known bool, err error) {
+func (x *expirer) deadline(ctx context.Context, q *queue, subject string) (deadline time.Time, known bool, err error) {
 	batch := producer.SubjectBatch(subject)
 	if !producer.ValidName(batch) {
 		return deadline, false, nil
@@ -79,5 +87,5 @@ func (x *expirer) deadline(ctx context.Context, subject string) (deadline time.T
 	if err != nil {
 		return deadline, false, fmt.Errorf("read batch %s: %w", batch, err)
 	}
-	return b.Deadline, true, nil
+	return b.Deadline, !b.Deadline.IsZero() || q.Within == 0, nil
 }
