@@ -49,6 +49,8 @@ type DeadLetter struct {
 	InputTokens  int       `json:"input_tokens,omitempty"`
 	OutputTokens int       `json:"output_tokens,omitempty"`
 	Crashes      int       `json:"crashes,omitempty"`
+	// Calls counts all calls of the job, those before replays among them.
+	Calls int `json:"calls,omitempty"`
 	Line         int       `json:"line,omitempty"`
 	Worker       string    `json:"worker"`
 	First        time.Time `json:"first"`
@@ -175,6 +177,7 @@ func (c *Consumer) letter(d *delivery, f *policy.Fault, r *policy.Result, dec po
 		h.Add(*r, dec, d.received)
 	}
 	l.Attempts, l.Waits, l.LastWait = h.Attempts, h.Waits, h.LastWait
+	l.Calls += h.Calls
 	l.InputTokens, l.OutputTokens = tokensOf(h.Attempts)
 	l.First = l.Last
 	if len(l.Attempts) > 0 {

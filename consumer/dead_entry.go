@@ -53,6 +53,7 @@ const maxPast = 10
 type replayed struct {
 	Replays int    `json:"replays"`
 	Of      uint64 `json:"of"`
+	Calls   int    `json:"calls,omitempty"` // of all lives
 	Past    []Past `json:"past"`
 }
 
@@ -62,16 +63,22 @@ func (l *DeadLetter) next() replayed {
 		Class: l.Class, Queue: l.Queue, Model: l.Model, Status: l.Status, Code: l.Code, RequestID: l.RequestID,
 		Attempts: len(l.Attempts), Waits: l.Waits, Deliveries: l.Deliveries, Edits: l.Edits, First: l.First, Last: l.Last,
 	})
-	return replayed{Replays: l.Replays + 1, Of: l.Entry, Past: past[max(len(past)-maxPast, 0):]}
+	return replayed{Replays: l.Replays + 1, Of: l.Entry, Calls: l.Calls, Past: past[max(len(past)-maxPast, 0):]}
+}
+
+// earlier reads what a job says of its earlier lives; the zero value if it had none.
+func earlier(h nats.Header) (r replayed) {
+	if text := h.Get(producer.HeaderReplay); text != "" && json.Unmarshal([]byte(text), &r) != nil {
+		return replayed{} // somebody else wrote it
+	}
+	return r
 }
 
 // keepHeaders keeps what a replay has to restore; what the broker or a replay added is no part
 // of the job.
 func (l *DeadLetter) keepHeaders(h nats.Header) {
-	var r replayed
-	if text := h.Get(producer.HeaderReplay); text != "" && json.Unmarshal([]byte(text), &r) == nil {
-		l.Replays, l.ReplayOf, l.Past = r.Replays, r.Of, r.Past
-	}
+	r := earlier(h)
+	l.Replays, l.ReplayOf, l.Past, l.Calls = r.Replays, r.Of, r.Past, r.Calls
 	for name, values := range h {
 		switch {
 		case strings.HasPrefix(name, "Nats-"), name == producer.HeaderLook,

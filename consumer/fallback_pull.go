@@ -59,7 +59,7 @@ func (c *Consumer) fetchFor(ctx, calls context.Context, l *lane, by route) error
 	}
 	got := 0
 	defer func() { by.guard.Give(slots - got) }()
-	batch, err := l.source().FetchNoWait(slots)
+	batch, err := c.fetchJobs(l, slots, 0)
 	if err != nil {
 		return err
 	}

@@ -63,7 +63,7 @@ func (c *Consumer) probeOne(ctx, calls context.Context, l *lane) bool {
 }
 
 func (c *Consumer) fetchProbe(calls context.Context, l *lane) (got, healthy bool, err error) {
-	batch, err := l.source().Fetch(1, jetstream.FetchMaxWait(fetchWait))
+	batch, err := c.fetchJobs(l, 1, fetchWait)
 	if err != nil {
 		l.guard.Give(1)
 		return false, false, err

@@ -129,9 +129,9 @@ func (c *Consumer) fetch(ctx, calls context.Context, l *lane, slots int, alone b
 	}
 	var batch jetstream.MessageBatch
 	if alone {
-		batch, err = l.source().Fetch(slots, jetstream.FetchMaxWait(fetchWait))
+		batch, err = c.fetchJobs(l, slots, fetchWait)
 	} else {
-		batch, err = l.source().FetchNoWait(slots)
+		batch, err = c.fetchJobs(l, slots, 0)
 	}
 	if err != nil {
 		return 0, err
@@ -147,7 +147,7 @@ func (c *Consumer) fetch(ctx, calls context.Context, l *lane, slots int, alone b
 // then.
 func (c *Consumer) idle(ctx, calls context.Context, l *lane) (got int, err error) {
 	l.turns.rest(l)
-	batch, err := l.source().Fetch(1, jetstream.FetchMaxWait(idleWait))
+	batch, err := c.fetchJobs(l, 1, idleWait)
 	if err != nil {
 		return 0, err
 	}

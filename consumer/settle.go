@@ -228,7 +228,7 @@ func (c *Consumer) forget(ctx context.Context, d *delivery) {
 func (c *Consumer) meta(d *delivery, r *policy.Result) *Meta {
 	m := &Meta{
 		Call: d.id, Queue: d.queue.Name, Provider: providerName(cmp.Or(d.by.account, d.queue.Account)), Worker: c.c.Worker,
-		Calls: d.history.Calls, Again: d.crashes, Waits: d.history.Waits,
+		Calls: earlier(d.msg.Headers()).Calls + d.history.Calls, Again: d.crashes, Waits: d.history.Waits,
 	}
 	m.Line, _ = strconv.Atoi(d.msg.Headers().Get(producer.HeaderLine)) // ours; 0 where somebody else wrote it
 	m.Fallback = d.by.account != "" && d.by.account != d.queue.Account

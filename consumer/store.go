@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
+
+	"nightshift/producer"
 )
 
 // The streams and buckets of this package.
@@ -31,7 +33,8 @@ type Store struct {
 }
 
 // OpenStore opens the streams and makes those that are missing; existing ones are left as
-// they are. replicas below 1 mean 1.
+// they are. replicas below 1 mean 1. The error is a [producer.ErrNewer] where a newer program made
+// them.
 func OpenStore(ctx context.Context, js jetstream.JetStream, replicas int) (*Store, error) {
 	s := &Store{js: js}
 	replicas = max(replicas, 1)
@@ -58,12 +61,13 @@ func OpenStore(ctx context.Context, js jetstream.JetStream, replicas int) (*Stor
 func openStream(ctx context.Context, js jetstream.JetStream, c jetstream.StreamConfig) (jetstream.Stream, error) {
 	s, err := js.Stream(ctx, c.Name)
 	if errors.Is(err, jetstream.ErrStreamNotFound) {
+		c.Metadata = producer.FormatMetadata()
 		s, err = js.CreateStream(ctx, c)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("open stream %s: %w", c.Name, err)
 	}
-	return s, nil
+	return s, producer.CheckFormat(s.CachedInfo().Config)
 }
 
 func openBucket(ctx context.Context, js jetstream.JetStream, c jetstream.KeyValueConfig) (jetstream.KeyValue, error) {

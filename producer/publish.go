@@ -19,7 +19,7 @@ type Producer struct {
 }
 
 // New returns a Producer and makes the JOBS stream and the bucket of manifests where they
-// are missing.
+// are missing. The error is an ErrNewer where a newer program made them.
 func New(ctx context.Context, js jetstream.JetStream, c Config) (*Producer, error) {
 	if err := createJobs(ctx, js, c); err != nil {
 		return nil, err

@@ -40,7 +40,10 @@ func Subject(queue, batch string) string {
 }
 
 func createJobs(ctx context.Context, js jetstream.JetStream, c Config) error {
-	_, err := js.Stream(ctx, Stream)
+	found, err := js.Stream(ctx, Stream)
+	if err == nil {
+		return CheckFormat(found.CachedInfo().Config)
+	}
 	if !errors.Is(err, jetstream.ErrStreamNotFound) {
 		return wrap(err, "look up stream "+Stream)
 	}
@@ -61,6 +64,7 @@ func createJobs(ctx context.Context, js jetstream.JetStream, c Config) error {
 		AllowDirect:        true,
 		AllowAtomicPublish: true,
 		Replicas:           max(c.Replicas, 1),
+		Metadata:           FormatMetadata(),
 	})
 	return wrap(err, "create stream "+Stream)
 }

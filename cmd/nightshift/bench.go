@@ -36,8 +36,9 @@ func (a *app) benchCommand() *cobra.Command {
 		Short: "Measure nightshift on this machine",
 		Long: "bench runs nightshift against a simulated provider on loopback, beside what it is compared with,\n" +
 			"in turns and in one process, and prints a table. The machine's speed cancels out of the ratios.",
-		Args: noArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+		Example: "  nightshift bench overhead\n  nightshift bench storm --only steps",
+		Args:    noArgs,
+		RunE:    func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	cmd.AddCommand(a.benchOverheadCommand(), a.benchSubmitCommand(), a.benchFlightCommand(),
 		a.benchStormCommand())

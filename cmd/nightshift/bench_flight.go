@@ -21,12 +21,13 @@ func (a *app) benchFlightCommand() *cobra.Command {
 	var f benchFlags
 	cmd := &cobra.Command{
 		Use:   "flight",
-		Short: "Many slow calls at once: share of the ideal rate, memory, longest gap",
+		Short: "Many slow calls at once: rate, memory, longest gap",
 		Long: "flight works jobs against a provider of fixed latency with thousands in flight, and reports how\n" +
 			"close it comes to in-flight / latency, the memory, and the longest time without any call started\n" +
 			"while jobs were pending and slots free.",
-		Args: noArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error { return a.benchFlight(cmd.Context(), f) },
+		Example: "  nightshift bench flight --jobs 20000",
+		Args:    noArgs,
+		RunE:    func(cmd *cobra.Command, _ []string) error { return a.benchFlight(cmd.Context(), f) },
 	}
 	f.register(cmd, 150_000, 1, 5000)
 	cmd.Flags().DurationVar(&f.latency, "latency", time.Second, "how long the provider takes for an answer")

@@ -21,13 +21,14 @@ func (a *app) benchOverheadCommand() *cobra.Command {
 	var f benchFlags
 	cmd := &cobra.Command{
 		Use:   "overhead",
-		Short: "What queue, leases and stored answers cost, beside a bare loop over the same client",
+		Short: "What the queue costs, beside a bare loop of calls",
 		Long: "overhead sends the same jobs to a provider that answers at once: through a loop in memory (read\n" +
 			"lines, call, decode, write lines; nothing survives a crash), and through nightshift with the store\n" +
 			"fsynced every second and always. \"drain\" counts from the first pull to the last stored answer;\n" +
 			"\"run\" adds validating, submitting and writing the answers in order.",
-		Args: noArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error { return a.benchOverhead(cmd.Context(), f) },
+		Example: "  nightshift bench overhead --jobs 20000",
+		Args:    noArgs,
+		RunE:    func(cmd *cobra.Command, _ []string) error { return a.benchOverhead(cmd.Context(), f) },
 	}
 	f.register(cmd, 50_000, 3, 128)
 	return cmd

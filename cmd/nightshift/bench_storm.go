@@ -14,14 +14,15 @@ func (a *app) benchStormCommand() *cobra.Command {
 	full, only := false, ""
 	cmd := &cobra.Command{
 		Use:   "storm",
-		Short: "A provider that refuses, fails and lies down: how much of it is used, and how politely",
+		Short: "How much of a provider that refuses and fails is used",
 		Long: "storm runs scenarios against a simulated provider over HTTP, each the same for nightshift and for a\n" +
 			"loop in memory with 64 calls in flight and a backoff for each call, alone and with failsafe-go's\n" +
 			"adaptive limiter around it. \"used\" is the share of what the provider would have carried, \"refused\"\n" +
 			"the share of calls it refused, \"early\" are calls before a Retry-After had passed.\n\n" +
 			"Scenarios: " + fold(strings.Join(stormNames(), ", "), len("Scenarios: ")),
-		Args: noArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error { return a.benchStorm(cmd.Context(), only, full) },
+		Example: "  nightshift bench storm --only steps\n  nightshift bench storm --full",
+		Args:    noArgs,
+		RunE:    func(cmd *cobra.Command, _ []string) error { return a.benchStorm(cmd.Context(), only, full) },
 	}
 	cmd.Flags().BoolVar(&full, "full", false, "the whole length of each scenario; half an hour for all")
 	cmd.Flags().StringVar(&only, "only", "", "run the scenario of that `name`")

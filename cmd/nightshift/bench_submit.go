@@ -15,9 +15,11 @@ func (a *app) benchSubmitCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "submit",
 		Short: "How fast a file becomes jobs on the queue",
-		Long:  "submit validates a file of lines and publishes it in atomic batches, with the store fsynced every\nsecond and always.",
-		Args:  noArgs,
-		RunE:  func(cmd *cobra.Command, _ []string) error { return a.benchSubmit(cmd.Context(), f) },
+		Long: "submit validates a file of lines and publishes it in atomic batches, with the store\n" +
+			"fsynced every second and always.",
+		Example: "  nightshift bench submit --jobs 100000",
+		Args:    noArgs,
+		RunE:    func(cmd *cobra.Command, _ []string) error { return a.benchSubmit(cmd.Context(), f) },
 	}
 	f.register(cmd, 1_000_000, 1, 1)
 	f.size = 60

@@ -10,10 +10,19 @@ import (
 	"nightshift/producer"
 )
 
+// batchBudget is what a batch may use: what the flags say, or for one with a queue of its own what
+// the default queue may. The budget of a configured queue is kept by its workers, for all batches.
+func (a *app) batchBudget(queue string) budgetConfig {
+	if _, configured := a.config.Queues[queue]; configured || a.flags.budget != (budgetConfig{}) {
+		return a.flags.budget
+	}
+	return a.config.Queues[defaultQueue].Budget
+}
+
 // limitBatch sets the budget of a batch that has none yet. A batch keeps the one it has: to raise
 // it is a decision of its own.
-func (a *app) limitBatch(ctx context.Context, s *session, batch string) error {
-	limit := a.flags.budget.spend()
+func (a *app) limitBatch(ctx context.Context, s *session, batch, queue string) error {
+	limit := a.batchBudget(queue).spend()
 	if limit == (policy.Spend{}) {
 		return nil
 	}
@@ -21,7 +30,7 @@ func (a *app) limitBatch(ctx context.Context, s *session, batch string) error {
 	switch {
 	case errors.Is(err, consumer.ErrNoBudget):
 		_, err = s.store.SetBudget(ctx, consumer.PauseBatch, batch, limit)
-	case err == nil && b.Cap != limit:
+	case err == nil && b.Cap != limit && a.flags.budget != (budgetConfig{}):
 		printf(a.stderr, "batch %s keeps its budget of %s; to change it: nightshift budget %s --usd N\n",
 			batch, report(b.Cap, b.Cap.Money > 0).words(), batch)
 	}
@@ -73,7 +82,7 @@ func (r *budgetReport) raise() string {
 
 // checkPriced refuses a budget in money for a file with a model that has no price.
 func (a *app) checkPriced(ctx context.Context, src *producer.Source, r producer.Report, queue string) error {
-	if a.flags.budget.USD == 0 && a.config.Queues[queue].Budget.USD == 0 {
+	if a.batchBudget(queue).USD == 0 && a.config.Queues[queue].Budget.USD == 0 {
 		return nil
 	}
 	models, override := a.priced(queue)

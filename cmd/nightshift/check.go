@@ -15,7 +15,7 @@ import (
 func (a *app) checkCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "check",
-		Short: "Check configuration, store, broker, key and provider before the night",
+		Short: "Check configuration, store, key and provider before the night",
 		Long: "check looks at everything a run needs and says of each whether it is ok or what\n" +
 			"to do. It makes one call of one output token to the provider; --model names the\n" +
 			"model for it.",

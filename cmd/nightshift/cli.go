@@ -122,6 +122,7 @@ func (a *app) root() *cobra.Command {
 		a.waitCommand(), a.verifyCommand(), a.cancelCommand(), a.deleteCommand(),
 		a.budgetCommand(), a.deadCommand(), a.pauseCommand(), a.resumeCommand(), a.simulateCommand(), a.checkCommand(), a.explainCommand(), a.benchCommand(), a.versionCommand(),
 	)
+	foldHelp(root)
 	return root
 }
 

@@ -29,7 +29,7 @@ func (a *app) deadEditCommand() *cobra.Command {
 			"a member, and objects are merged. --patch takes a file with a JSON merge patch\n" +
 			"(RFC 7396) of the line, such as {\"body\":{\"max_tokens\":512}}.",
 		Example: "  nightshift dead edit b3kq2m7xw4zt/request-17\n" +
-			"  nightshift dead edit --class context_overflow --set body.max_tokens=512 --dry-run\n" +
+			"  nightshift dead edit --class context_overflow --set body.max_tokens=512 --yes\n" +
 			"  nightshift dead edit --batch b3kq2m7xw4zt --patch smaller.json --yes",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			f, err := l.chosen(cmd, args)
@@ -113,7 +113,11 @@ func (a *app) deadEdit(ctx context.Context, s *session, f consumer.Filter, patch
 	if err != nil {
 		return wordsOfEdit(err)
 	}
-	printf(a.stderr, "edited %s; nightshift dead replay sends them\n", plural(n, "dead letter"))
+	them := "them"
+	if n == 1 {
+		them = "it"
+	}
+	printf(a.stderr, "edited %s; nightshift dead replay sends %s\n", plural(n, "dead letter"), them)
 	return nil
 }
 

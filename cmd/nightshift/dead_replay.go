@@ -26,7 +26,7 @@ func (a *app) deadReplayCommand() *cobra.Command {
 			"job is lost and none is sent twice.",
 		Example: "  nightshift dead replay b3kq2m7xw4zt/request-17\n" +
 			"  nightshift dead replay --class timeout --since 24h --dry-run\n" +
-			"  nightshift dead replay --class context_overflow --model gpt-4.1 --rate 10 --yes",
+			"  nightshift dead replay --class context_overflow --model gpt-4.1 --yes",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			f, err := l.chosen(cmd, args)
 			if err == nil {
@@ -154,7 +154,7 @@ func (a *app) deadDiscardCommand() *cobra.Command {
 		Long: "discard gives jobs up for good: they stay dead and are counted as discarded, their\n" +
 			"history and the reason are kept, their prompts are not.",
 		Example: "  nightshift dead discard b3kq2m7xw4zt/request-17 --reason 'asked for twice'\n" +
-			"  nightshift dead discard --class content_filtered --reason 'not ours to ask' --yes",
+			"  nightshift dead discard --class content_filtered --reason 'not for us' --yes",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			f, err := l.chosen(cmd, args)
 			if err != nil {

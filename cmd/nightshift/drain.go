@@ -23,7 +23,7 @@ func (r *runState) drain(ctx context.Context) (*policy.Hold, error) {
 	if err != nil || done {
 		return nil, err
 	}
-	if err := r.limitBatch(ctx, r.session, id); err != nil {
+	if err := r.limitBatch(ctx, r.session, id, queue); err != nil {
 		return nil, err
 	}
 	if err := r.startLater(ctx, r.session, id); err != nil {

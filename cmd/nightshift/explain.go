@@ -23,7 +23,7 @@ func (a *app) explainCommand() *cobra.Command {
 			"says what it means, what a worker would do, who has to act, and by which rule.\n" +
 			"It knows the rules of the configuration, calls nobody and shows none of the\n" +
 			"reply's text. The reply is what curl -i printed, or JSON:\n\n" +
-			`  {"kind": "openai", "status": 429, "headers": {"retry-after": "20"}, "body": {}}`,
+			`  {"kind":"openai", "status":429, "headers":{"retry-after":"20"}, "body":{}}`,
 		Example: "  curl -si https://api.example.com/v1/models | nightshift explain -\n" +
 			"  nightshift explain reply.json --json",
 		Args: oneArg("FILE"),

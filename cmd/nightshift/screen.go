@@ -6,6 +6,7 @@ import (
 	"strings"
 	"sync"
 
+	"github.com/spf13/cobra"
 	"golang.org/x/term"
 )
 
@@ -66,4 +67,20 @@ func fold(text string, indent int) string {
 		at += n
 	}
 	return b.String()
+}
+
+// foldHelp makes the texts of a command and of all below it fit the screen. Lines that begin with
+// a space are tables, and stay as they are.
+func foldHelp(cmd *cobra.Command) {
+	var parts []string
+	for _, part := range strings.Split(cmd.Long, "\n\n") {
+		if !strings.HasPrefix(part, " ") && !strings.Contains(part, "\n ") {
+			part = fold(part, 0)
+		}
+		parts = append(parts, part)
+	}
+	cmd.Long = strings.Join(parts, "\n\n")
+	for _, sub := range cmd.Commands() {
+		foldHelp(sub)
+	}
 }

@@ -54,6 +54,7 @@ func TestScript(t *testing.T) {
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"exits": exitsCmd, "until": untilCmd, "ids": idsCmd, "gzip": gzipCmd, "sim": startSimulator, "called": calledCmd,
 			"quirky": startQuirky, "freeport": freePort, "clean": cleanCmd, "repeat": repeatCmd, "forget": forgetCmd, "calling": callingCmd,
+			"newer": newerCmd, "streams": streamsCmd,
 		},
 	})
 }

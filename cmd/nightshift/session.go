@@ -103,6 +103,9 @@ func (a *app) openSession(ctx context.Context, b *broker.Broker) (*session, erro
 	if err == nil && b.Owner() {
 		err = s.store.TakeOver(ctx, a.alive)
 	}
+	if errors.Is(err, producer.ErrNewer) {
+		err = hint(fmt.Errorf("%s: %w", firstOf(b.Dir(), b.URL()), err), "upgrade this nightshift, or name another store")
+	}
 	if err != nil {
 		return nil, errors.Join(err, b.Close())
 	}

@@ -104,6 +104,9 @@ func (a *app) report(ctx context.Context, s *session, batch string) (*statusRepo
 		if err != nil {
 			return nil, err
 		}
+		if r.stopped(b) {
+			one.ETA = 0
+		}
 		r.Batches = append(r.Batches, one)
 	}
 	return r, a.queueStatus(ctx, s, r, lanes)
@@ -156,7 +159,7 @@ func (a *app) queueStatus(ctx context.Context, s *session, r *statusReport, lane
 		if r.detailed && q.Name != r.Batches[0].Queue {
 			continue
 		}
-		st, rate := queueStatus{QueueState: q}, 0.0
+		st, rate, known := queueStatus{QueueState: q}, 0.0, true
 		for _, l := range lanes {
 			if l.Queue != q.Name {
 				continue
@@ -173,10 +176,13 @@ func (a *app) queueStatus(ctx context.Context, s *session, r *statusReport, lane
 		for _, b := range r.Batches {
 			if b.Queue == q.Name {
 				rate += b.Rate
+				known = known && (b.Left == 0 || b.ETA > 0)
 			}
 		}
 		st.Waiting = q.Held - st.Running
-		st.pace = newPace(rate, q.Queued+q.Held)
+		if st.pace = newPace(rate, q.Queued+q.Held); !known {
+			st.ETA = 0
+		}
 		_, named := a.config.Queues[q.Name]
 		st.Unrouted = q.Queued > 0 && !q.Routed && !named && q.Name != defaultQueue && !worked(r.Workers, q.Name) &&
 			!slices.ContainsFunc(r.Batches, func(b batchStatus) bool { return b.ID == q.Name })
@@ -188,12 +194,25 @@ func (a *app) queueStatus(ctx context.Context, s *session, r *statusReport, lane
 	return nil
 }
 
+// providerOf is the provider that the workers of a queue ask first.
+func (r *statusReport) providerOf(queue string) (provider string) {
+	for _, w := range r.Workers {
+		provider = firstOf(provider, w.Routes[queue])
+	}
+	return provider
+}
+
+// stopped says whether a pause keeps the jobs of a batch: how fast it was says nothing then.
+func (r *statusReport) stopped(b producer.Batch) bool {
+	_, queue := r.pauseOf(b.Queue, r.providerOf(b.Queue))
+	return queue || slices.ContainsFunc(r.Pauses, func(p consumer.Pause) bool {
+		return p.Scope == consumer.PauseBatch && p.Name == b.ID
+	})
+}
+
 // why says what a queue waits for, the strongest reason first.
 func (r *statusReport) why(q queueStatus) string {
-	provider := ""
-	for _, w := range r.Workers {
-		provider = firstOf(provider, w.Routes[q.Name])
-	}
+	provider := r.providerOf(q.Name)
 	if p, ok := r.pauseOf(q.Name, provider); ok {
 		return pauseText(p)
 	}

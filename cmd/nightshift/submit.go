@@ -63,7 +63,7 @@ func (a *app) submit(ctx context.Context, path string) (err error) {
 	if err != nil {
 		return err
 	}
-	if err := a.limitBatch(ctx, s, id); err != nil {
+	if err := a.limitBatch(ctx, s, id, queue); err != nil {
 		return err
 	}
 	if err := a.startLater(ctx, s, id); err != nil {

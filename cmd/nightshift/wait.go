@@ -21,7 +21,8 @@ func (a *app) waitCommand() *cobra.Command {
 		Long: "wait returns when every job of a batch has ended, with the exit code of run: 0 when\n" +
 			"all are answered, 3 when some are dead letters, 4 when the provider is held; and 1\n" +
 			"when the batch was cancelled or the time is up. It works no job itself.",
-		Example:           "  nightshift wait b3kq2m7xw4zt && nightshift results b3kq2m7xw4zt -o answers.jsonl\n  nightshift wait b3kq2m7xw4zt --timeout 8h --on-hold wait",
+		Example: "  nightshift wait b3kq2m7xw4zt && nightshift results b3kq2m7xw4zt -o a.jsonl\n" +
+			"  nightshift wait b3kq2m7xw4zt --timeout 8h --on-hold wait",
 		Args:              oneArg("BATCH"),
 		ValidArgsFunction: a.completeBatches,
 		RunE:              func(cmd *cobra.Command, args []string) error { return a.wait(cmd.Context(), args[0]) },
