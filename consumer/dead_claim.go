@@ -138,14 +138,15 @@ func (s *Store) Interrupted(ctx context.Context) (int, error) {
 // side bounds the requests to the broker that are under way side by side.
 const side = 16
 
-// beside does f for each of n, some at a time, and returns one of the errors.
-func beside(n int, f func(i int) error) error {
+// beside does f for each of n, some at a time, and returns one of the errors. f may be done twice:
+// a request that was on its way to a broker that went away is never answered.
+func beside(ctx context.Context, n int, f func(ctx context.Context, i int) error) error {
 	var all sync.WaitGroup
 	errs := make(chan error, side)
 	for w := range min(side, n) {
 		all.Go(func() {
 			for i := w; i < n; i += side {
-				if err := f(i); err != nil {
+				if err := insist(ctx, func(ctx context.Context) error { return f(ctx, i) }); err != nil {
 					errs <- err
 					return
 				}
@@ -157,9 +158,21 @@ func beside(n int, f func(i int) error) error {
 	return <-errs
 }
 
+// insist does f again as long as it is not answered, until ctx ends, which must have a deadline.
+func insist(ctx context.Context, f func(context.Context) error) error {
+	for {
+		try, cancel := context.WithTimeout(ctx, commitWait)
+		err := f(try)
+		cancel()
+		if !errors.Is(err, context.DeadlineExceeded) || ctx.Err() != nil {
+			return err
+		}
+	}
+}
+
 // removeAll removes messages by sequence; one that is gone is none to remove.
 func removeAll(ctx context.Context, stream jetstream.Stream, sequences []uint64) error {
-	return beside(len(sequences), func(i int) error {
+	return beside(ctx, len(sequences), func(ctx context.Context, i int) error {
 		err := stream.DeleteMsg(ctx, sequences[i])
 		if errors.Is(err, jetstream.ErrMsgDeleteUnsuccessful) { // and does not say why
 			if _, gerr := stream.GetMsg(ctx, sequences[i]); errors.Is(gerr, jetstream.ErrMsgNotFound) {

@@ -78,21 +78,29 @@ func (s *Store) editAll(ctx context.Context, f Filter, e Edit) (n int, err error
 		if err != nil {
 			return n, err
 		}
-		entries := make([]*nats.Msg, len(chunk))
-		if err := beside(len(chunk), func(i int) (err error) {
-			entries[i], err = s.edited(ctx, chunk[i].Entry, e)
-			return err
-		}); err != nil {
+		if err := s.editChunk(ctx, chunk, e); err != nil {
 			return n, err
-		}
-		if !e.DryRun {
-			if err := producer.PublishAtomic(ctx, s.js.Conn(), entries); err != nil {
-				return n, fmt.Errorf("write edited letters: %w", err)
-			}
 		}
 		n += len(chunk)
 	}
 	return n, nil
+}
+
+// editChunk edits all of the letters or none.
+func (s *Store) editChunk(ctx context.Context, chunk []DeadLetter, e Edit) error {
+	ctx, cancel := context.WithTimeout(ctx, chunkWait)
+	defer cancel()
+	entries := make([]*nats.Msg, len(chunk))
+	if err := beside(ctx, len(chunk), func(ctx context.Context, i int) (err error) {
+		entries[i], err = s.edited(ctx, chunk[i].Entry, e)
+		return err
+	}); err != nil || e.DryRun {
+		return err
+	}
+	if err := producer.PublishAtomic(ctx, s.js.Conn(), entries); err != nil {
+		return fmt.Errorf("write edited letters: %w", err)
+	}
+	return nil
 }
 
 // edited makes the entry that takes the place of another.

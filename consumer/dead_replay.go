@@ -166,7 +166,7 @@ func (s *Store) journalReplay(ctx context.Context, chunk []DeadLetter, j *journa
 	}
 	j.After = jobs.CachedInfo().State.LastSeq
 	markers := make([]uint64, len(chunk))
-	err = beside(len(chunk), func(i int) error {
+	err = beside(ctx, len(chunk), func(ctx context.Context, i int) error {
 		l := &chunk[i]
 		m, err := s.results.GetLastMsgForSubject(ctx, resultSubject(l.Batch, l.Key))
 		switch {

@@ -18,7 +18,7 @@ import (
 // letters reads the chunk's entries that are still there, with their lines of the journal.
 func (c *claim) letters(ctx context.Context) (lines []journalLine, letters []DeadLetter, err error) {
 	all := make([]*DeadLetter, len(c.chunk.Letters))
-	err = beside(len(all), func(i int) error {
+	err = beside(ctx, len(all), func(ctx context.Context, i int) error {
 		m, err := c.s.dead.GetMsg(ctx, c.chunk.Letters[i].Entry)
 		if errors.Is(err, jetstream.ErrMsgNotFound) {
 			return nil
@@ -103,7 +103,7 @@ func (c *claim) queued(ctx context.Context, letters []DeadLetter) (bool, error) 
 // other lines.
 func (c *claim) open(ctx context.Context, lines []journalLine, letters []DeadLetter) ([]journalLine, error) {
 	ended := make([]bool, len(lines))
-	err := beside(len(lines), func(i int) error {
+	err := beside(ctx, len(lines), func(ctx context.Context, i int) error {
 		l := &letters[i]
 		m, err := c.s.results.GetLastMsgForSubject(ctx, resultSubject(l.Batch, l.Key))
 		if errors.Is(err, jetstream.ErrMsgNotFound) {

@@ -39,7 +39,7 @@ func TestMarkerWithoutEntry(t *testing.T) {
 	want := consumer.DeadLetter{
 		Key: "j", CustomID: "j", Queue: "default", Batch: "b", Class: policy.ContentFiltered, Owner: "author",
 		Remedy: policy.ContentFiltered.Remedy(), Rule: "entry missing", Attempts: past.Attempts, Waits: 2,
-		LastWait: past.LastWait, Deliveries: 1, Line: 7, Worker: l.Worker, First: at, Last: l.Last,
+		LastWait: past.LastWait, Calls: past.Calls, Deliveries: 1, Line: 7, Worker: l.Worker, First: at, Last: l.Last,
 		Published: l.Published, Body: []byte(sent), Size: len(sent), Model: l.Model, Job: 1, Entry: 1, Stored: l.Stored,
 		Headers: nats.Header{producer.HeaderLine: {"7"}},
 	}

@@ -26,7 +26,7 @@ const (
 	expireGrace = 2 * time.Second
 	// expireChunk is how many jobs, and expireBytes how much of them, are ended at once. Their
 	// endings fill atomic batches, which are one fsync each.
-	expireChunk = 8 * producer.MaxAtomic
+	expireChunk = 4 * producer.MaxAtomic
 	expireBytes = 32 << 20
 	// expireStep is how many jobs of a subject are looked at in one round while their provider
 	// is called, so that a queue that flows is not read twice.

@@ -140,7 +140,7 @@ func TestExpiryLeavesWhatIsInHand(t *testing.T) {
 func TestManyExpireTogether(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, "")
-	const n = 9_000 // more than one chunk
+	const n = 5_000 // more than one chunk
 	soon := time.Now().Add(100 * time.Millisecond)
 	w.manifest(t, "b", n, soon)
 	w.putDated(t, "b", n, soon)

@@ -42,7 +42,8 @@ func (c *Consumer) fetchJobs(l *lane, n int, wait time.Duration) (jetstream.Mess
 		return nil, fmt.Errorf("encode request for jobs: %w", err)
 	}
 	in := make(chan *nats.Msg, n+8) // and what the broker says of the request
-	inbox := nc.NewInbox() // not one of those that requests share: these replies bear the subjects of the jobs
+	// Not one of the inboxes that requests share: these replies bear the subjects of the jobs.
+	inbox := nc.NewInbox()
 	sub, err := nc.ChanSubscribe(inbox, in)
 	if err != nil {
 		return nil, err
@@ -55,13 +56,13 @@ func (c *Consumer) fetchJobs(l *lane, n int, wait time.Duration) (jetstream.Mess
 	go func() {
 		defer close(f.jobs)
 		defer func() { _ = sub.Unsubscribe() }()
-		f.receive(in, n, func() *nats.Msg { return c.next(in, wait+answerWait) })
+		f.receive(n, func() *nats.Msg { return c.next(in, wait+answerWait) })
 	}()
 	return f, nil
 }
 
 // receive takes what comes until it is all, or the broker says that there is no more.
-func (f *fetched) receive(in <-chan *nats.Msg, n int, next func() *nats.Msg) {
+func (f *fetched) receive(n int, next func() *nats.Msg) {
 	for got := 0; got < n; {
 		m := next()
 		if m == nil {

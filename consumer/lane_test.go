@@ -44,9 +44,9 @@ func TestPause(t *testing.T) {
 // A running batch stops within a second, and keeps what it has in flight.
 func TestPauseStopsARunningBatch(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, "latency=20ms")
+	w := newWorld(t, "latency=100ms")
 	w.start(t)
-	w.putMany(t, "b", 3000, "x")
+	w.putMany(t, "b", 1000, "x")
 	w.ended(t, "b", 20)
 	check(t, w.store.Pause(t.Context(), consumer.Pause{Scope: consumer.PauseBatch, Name: "b", Reason: consumer.ReasonOperator}))
 	eventually(t, "no call in flight", func() bool {
@@ -54,7 +54,7 @@ func TestPauseStopsARunningBatch(t *testing.T) {
 		time.Sleep(500 * time.Millisecond) // none may begin in it
 		return w.Stats().Calls == before && w.Stats().InFlight == 0
 	})
-	if got := w.counts(t, "b"); got.Dead != 0 || got.Answered == 3000 {
+	if got := w.counts(t, "b"); got.Dead != 0 || got.Answered == 1000 {
 		t.Fatalf("%+v", got)
 	}
 	all, err := w.store.Pauses(t.Context())
@@ -63,9 +63,9 @@ func TestPauseStopsARunningBatch(t *testing.T) {
 		t.Errorf("pauses %+v", all)
 	}
 	check(t, w.store.Unpause(t.Context(), consumer.PauseBatch, "b"))
-	w.ended(t, "b", 3000)
-	if w.Stats().Calls != 3000 {
-		t.Errorf("%d calls for 3000 jobs", w.Stats().Calls)
+	w.ended(t, "b", 1000)
+	if w.Stats().Calls != 1000 {
+		t.Errorf("%d calls for 1000 jobs", w.Stats().Calls)
 	}
 }
 
@@ -88,7 +88,7 @@ func TestBatchesShareAQueue(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, "latency=20ms")
 	w.start(t, func(c *consumer.Config) { c.Accounts[0].Guard.MaxInFlight = 8 })
-	w.putMany(t, "a", 1500, "x")
+	w.putMany(t, "a", 1000, "x")
 	w.ended(t, "a", 50)
 	before := w.counts(t, "a").Ended()
 	w.putMany(t, "b", 100, "x")
@@ -96,7 +96,7 @@ func TestBatchesShareAQueue(t *testing.T) {
 	if between := w.counts(t, "a").Ended() - before; between > 600 {
 		t.Errorf("%d jobs of the large batch ended before the 100 of the small one", between)
 	}
-	w.ended(t, "a", 1500)
+	w.ended(t, "a", 1000)
 }
 
 func sharing(priority, weight int) func(*consumer.Config) {

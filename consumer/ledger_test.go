@@ -21,16 +21,36 @@ func TestTallyAddsUp(t *testing.T) {
 		running int
 		want    consumer.Tally
 	}{
-		{"on its way", false, consumer.LaneState{Queued: 1, Held: 3}, 2,
-			consumer.Tally{Total: 10, Queued: 3, Running: 2, Waiting: 1, Answered: 3, Dead: 1}},
-		{"ended and not yet off the queue", false, consumer.LaneState{Queued: 1, Held: 9}, 9,
-			consumer.Tally{Total: 10, Running: 6, Answered: 3, Dead: 1}},
-		{"lost by the store", false, consumer.LaneState{}, 0,
-			consumer.Tally{Total: 10, Queued: 6, Answered: 3, Dead: 1, Missing: 4}},
-		{"a sign of life out of date", false, consumer.LaneState{Queued: 4}, 5,
-			consumer.Tally{Total: 10, Queued: 6, Answered: 3, Dead: 1}},
-		{"cancelled", true, consumer.LaneState{}, 2,
-			consumer.Tally{Total: 10, Running: 2, Answered: 3, Dead: 1, Cancelled: 4}},
+		{
+			"on its way", false,
+			consumer.LaneState{Queued: 1, Held: 3},
+			2,
+			consumer.Tally{Total: 10, Queued: 3, Running: 2, Waiting: 1, Answered: 3, Dead: 1},
+		},
+		{
+			"ended and not yet off the queue", false,
+			consumer.LaneState{Queued: 1, Held: 9},
+			9,
+			consumer.Tally{Total: 10, Running: 6, Answered: 3, Dead: 1},
+		},
+		{
+			"lost by the store", false,
+			consumer.LaneState{},
+			0,
+			consumer.Tally{Total: 10, Queued: 6, Answered: 3, Dead: 1, Missing: 4},
+		},
+		{
+			"a sign of life out of date", false,
+			consumer.LaneState{Queued: 4},
+			5,
+			consumer.Tally{Total: 10, Queued: 6, Answered: 3, Dead: 1},
+		},
+		{
+			"cancelled", true,
+			consumer.LaneState{},
+			2,
+			consumer.Tally{Total: 10, Running: 2, Answered: 3, Dead: 1, Cancelled: 4},
+		},
 	} {
 		if b.Cancelled = (time.Time{}); c.stopped {
 			b.Cancelled = time.Now()

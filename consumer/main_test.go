@@ -25,10 +25,22 @@ import (
 // TestMain runs more tests at once than there are processors: most of their time is waiting.
 func TestMain(m *testing.M) {
 	flag.Parse()
-	if err := flag.Set("test.parallel", "4"); err != nil {
-		panic(err)
+	set("test.parallel", "4")
+	if !given("rapid.checks") {
+		set("rapid.checks", "6") // a history of a batch takes a second
 	}
 	goleak.VerifyTestMain(m)
+}
+
+func set(name, value string) {
+	if err := flag.Set(name, value); err != nil {
+		panic(err)
+	}
+}
+
+func given(name string) (found bool) {
+	flag.Visit(func(f *flag.Flag) { found = found || f.Name == name })
+	return found
 }
 
 // patience is how long a test waits for what must come.
@@ -60,10 +72,10 @@ func newWorld(t *testing.T, spec string) *world {
 	return w
 }
 
-func stream(t testing.TB, nc *nats.Conn) jetstream.JetStream {
-	t.Helper()
+func stream(tb testing.TB, nc *nats.Conn) jetstream.JetStream {
+	tb.Helper()
 	js, err := jetstream.New(nc, jetstream.WithDefaultTimeout(patience))
-	check(t, err)
+	check(tb, err)
 	return js
 }
 

@@ -58,9 +58,9 @@ func TestAnswerOnItsWayEndsTheHold(t *testing.T) {
 	})
 	edit := func(c *consumer.Config) { c.Accounts[0].Provider = p }
 	w.put(t, "b", line("slow", "x"))
-	first, second := w.start(t, edit), w.start(t, edit)
-	calls := func() int64 { return first.Stats().Calls + second.Stats().Calls }
-	eventually(t, "the slow call", func() bool { return calls() == 1 })
+	// The second has none of these jobs: what it knows is what it hears.
+	first, second := w.start(t, edit), w.start(t, edit, func(c *consumer.Config) { c.Queues[0].Name = "other" })
+	eventually(t, "the slow call", func() bool { return first.Stats().Calls == 1 })
 	w.putMany(t, "b", 12, "missing")
 	w.hold(t)
 	eventually(t, "all know it", func() bool {
@@ -73,5 +73,8 @@ func TestAnswerOnItsWayEndsTheHold(t *testing.T) {
 	})
 	if e := w.ending(t, "b", "slow"); e.Dead {
 		t.Errorf("ending %+v", e)
+	}
+	if got := w.ended(t, "b", 13); got.Dead != 12 {
+		t.Errorf("counts %+v", got)
 	}
 }

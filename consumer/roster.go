@@ -11,12 +11,12 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// roster is who else works, told by the signs of life in FLEET. A provider's configured limits
-// are parted among the workers that have it. They stay true while a worker comes: it writes its
-// first sign of life, the others see it there, make room, and say so in their own ("I have seen
-// all up to this revision, and my calls are within my part"); then the newcomer begins. So a
-// part may shrink before the others grow, never the other way round. A worker that leaves says
-// so; one that is silent for three beats is gone.
+// roster is who else works, told by the signs of life in FLEET. A provider's limits, both
+// configured and shown by its headers, are parted among the workers that have it. They stay true
+// while a worker comes: it writes its first sign of life, the others see it there, make room, and
+// say so in their own ("I have seen all up to this revision, and my calls are within my part");
+// then the newcomer begins. So a part may shrink before the others grow, never the other way
+// round. A worker that leaves says so; one that is silent for three beats is gone.
 type roster struct {
 	mu      sync.Mutex
 	self    string

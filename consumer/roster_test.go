@@ -15,7 +15,7 @@ func (r *worker) ceiling() int { return r.Stats().Providers["acme"].Ceiling }
 func TestInFlightIsShared(t *testing.T) {
 	t.Parallel()
 	const limit = 6
-	w := newWorld(t, "latency=50ms")
+	w := newWorld(t, "latency=150ms") // so that the jobs last for two minutes
 	w.putMany(t, "b", 5000, "x")
 	var workers []*worker
 	for i := range 4 {

@@ -27,7 +27,8 @@ const errCodeFull jetstream.ErrorCode = 10077
 
 // PublishAtomic stores all of msgs or none of them, with one fsync on a broker that syncs
 // always. All must go to one stream, at most MaxAtomic of them. A refusal by the server is a
-// *jetstream.APIError; a message can then be published again by itself.
+// *jetstream.APIError; a message can then be published again by itself. After any other error, such
+// as a nats.ErrDisconnected, it is not known whether they were stored.
 func PublishAtomic(ctx context.Context, nc *nats.Conn, msgs []*nats.Msg) error {
 	if len(msgs) == 0 {
 		return nil
@@ -35,6 +36,8 @@ func PublishAtomic(ctx context.Context, nc *nats.Conn, msgs []*nats.Msg) error {
 	id := nuid.Next()
 	last := len(msgs) - 1
 	defer stripBatch(msgs)
+	ctx, done := whileConnected(ctx, nc)
+	defer done()
 	for i, m := range msgs {
 		if m.Header == nil {
 			m.Header = nats.Header{}
@@ -51,9 +54,30 @@ func PublishAtomic(ctx context.Context, nc *nats.Conn, msgs []*nats.Msg) error {
 	msgs[last].Header[headerBatchCommit] = []string{"1"}
 	reply, err := nc.RequestMsgWithContext(ctx, msgs[last])
 	if err != nil {
+		if broken := context.Cause(ctx); broken != nil {
+			err = broken
+		}
 		return fmt.Errorf("commit atomic batch: %w", err)
 	}
 	return readAck(reply.Data, len(msgs))
+}
+
+// whileConnected is ctx until the connection breaks: the answer to what was sent before will not
+// come over the next one.
+func whileConnected(ctx context.Context, nc *nats.Conn) (context.Context, func()) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	broken := nc.StatusChanged(nats.RECONNECTING, nats.CLOSED)
+	go func() {
+		select {
+		case <-broken:
+			cancel(nats.ErrDisconnected)
+		case <-ctx.Done():
+		}
+	}()
+	return ctx, func() {
+		cancel(nil)
+		nc.RemoveStatusListener(broken)
+	}
 }
 
 // stripBatch makes the messages fit to be published one by one after a refusal.

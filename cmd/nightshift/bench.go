@@ -71,7 +71,10 @@ func (a *app) newBench(ctx context.Context, f benchFlags) (*bench, error) {
 	if err != nil {
 		return nil, fmt.Errorf("make a directory for the benchmark: %w", err)
 	}
-	b := &bench{app: a, benchFlags: f, tmp: tmp, file: filepath.Join(tmp, "jobs.jsonl"), stop: func() {}, stopProfile: func() {}}
+	b := &bench{
+		app: a, benchFlags: f, tmp: tmp, file: filepath.Join(tmp, "jobs.jsonl"),
+		stop: func() {}, stopProfile: func() {},
+	}
 	if err := b.writeJobs(); err != nil {
 		return nil, errors.Join(err, b.close())
 	}
@@ -155,7 +158,9 @@ func (s *stage) submit(ctx context.Context, file string) (validated, published t
 const benchBatch = "bench"
 
 // work drains the queue and says how long that took, from the first pull to the last ending.
-func (s *stage) work(ctx context.Context, p consumer.Provider, g policy.GuardConfig, jobs int, look func(consumer.Stats)) (time.Duration, error) {
+func (s *stage) work(
+	ctx context.Context, p consumer.Provider, g policy.GuardConfig, jobs int, look func(consumer.Stats),
+) (time.Duration, error) {
 	w, err := consumer.New(ctx, s.js, consumer.Config{
 		Accounts: []consumer.Account{{Name: "bench", Provider: p, Guard: g}},
 		Queues:   []consumer.Queue{{Name: defaultQueue, Account: "bench"}}, Log: zerolog.Nop(),

@@ -69,7 +69,8 @@ func (a *app) benchOverhead(ctx context.Context, f benchFlags) (err error) {
 		{"nightshift, sync always, drain", drainAlways},
 		{"nightshift, sync always, run", runAlways},
 	} {
-		printf(t, "%s\t%.0f\t%.2f\n", r.name, perSecond(f.jobs, median(r.took)), float64(median(loop))/float64(median(r.took)))
+		printf(t, "%s\t%.0f\t%.2f\n", r.name, perSecond(f.jobs, median(r.took)),
+			float64(median(loop))/float64(median(r.took)))
 	}
 	return t.Flush()
 }

@@ -78,7 +78,9 @@ func loopJobs(file string) (jobs []producer.Job, err error) {
 }
 
 // loopCall makes one job's calls. What retrying cannot mend is not tried again.
-func loopCall(ctx context.Context, p *openai.Provider, job *producer.Job, timeout time.Duration, acquire limiter, r *race) {
+func loopCall(
+	ctx context.Context, p *openai.Provider, job *producer.Job, timeout time.Duration, acquire limiter, r *race,
+) {
 	for try := range loopTries {
 		done, err := acquire(ctx)
 		if err != nil {

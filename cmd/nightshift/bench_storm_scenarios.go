@@ -147,12 +147,15 @@ func (c stormScale) capacities() []storm {
 func (c stormScale) limits() []storm {
 	rpm := storm{name: "rpm", title: fmt.Sprintf("%d requests/min, headers", c.perMin), sim: c.provider(), jobs: c.limited}
 	rpm.sim.RPM, rpm.used, rpm.want = c.perMin, byLimit(c.perMin, answers), goal{used: .97, refused: .01}
-	tpm := storm{name: "tpm", title: fmt.Sprintf("%s tokens/min, headers", thousands(c.tokens)), sim: c.provider(), jobs: c.prompts}
+	tpm := storm{
+		name: "tpm", title: fmt.Sprintf("%s tokens/min, headers", thousands(c.tokens)), sim: c.provider(), jobs: c.prompts,
+	}
 	tpm.sim.TPM, tpm.used, tpm.want = c.tokens, byLimit(c.tokens, tokens), goal{used: .93, refused: .01}
 	tpm.line = promptOf(50, 8000)
 	bare := rpm
 	bare.name, bare.title = "bare", fmt.Sprintf("%d requests/min, bare 429", c.perMin)
 	bare.sim.HeadersOff, bare.want = true, goal{used: .90, refused: .05}
+	bare.jobs = max(c.limited, 2000) // to find the limit by refusals takes as long, scaled or not
 	return []storm{rpm, tpm, bare}
 }
 
@@ -170,19 +173,30 @@ func promptOf(least, most int) func(int) string {
 }
 
 func (c stormScale) faults() []storm {
-	outage := storm{name: "outage", title: fmt.Sprintf("529 for %s, then open", c.outage), sim: c.provider(), used: byCapacity}
+	outage := storm{
+		name: "outage", title: fmt.Sprintf("529 for %s, then open", c.outage), sim: c.provider(), used: byCapacity,
+	}
 	outage.sim.Capacity, outage.sim.Outage, outage.sim.OutageStatus = 64, sim.Window{To: c.outage}, 529
 	outage.warm, outage.end = c.outage+5*time.Second, c.outage+10*time.Second
 	outage.jobs, outage.want = c.enough(64, 12*time.Second), goal{used: .9}
 	down := outage
 	down.name, down.title, down.sim.OutageStatus = "down", fmt.Sprintf("503 for %s, then open", c.outage), 503
 	quota := storm{name: "quota", title: "insufficient_quota, fixed later", sim: c.provider(), jobs: c.ordinary}
-	quota.sim.Fault, quota.sim.Until, quota.probe, quota.want = "insufficient_quota", c.fixed, time.Second, goal{held: 16 + 3}
-	bad := storm{name: "bad", title: "one job in 100 bad, a model missing", sim: c.provider(), jobs: c.ordinary, line: badOnes}
+	quota.want = goal{held: 16 + 3}
+	quota.sim.Fault, quota.sim.Until, quota.probe = "insufficient_quota", c.fixed, time.Second
+	bad := storm{
+		name: "bad", title: "one job in 100 bad, a model missing", sim: c.provider(), jobs: c.ordinary, line: badOnes,
+	}
 	bad.want = goal{dead: map[policy.Class]int{policy.BadRequest: c.ordinary / 100, policy.NotFound: 1}, calls: 1}
-	flood := storm{name: "flood", title: "every job 400", sim: c.provider(), jobs: c.ordinary, end: 3 * time.Second}
-	flood.sim.Bad, flood.want = 1, goal{dead: map[policy.Class]int{policy.BadRequest: 49}, held: 64}
-	broken := storm{name: "broken", title: "5 % hangs, resets, half bodies, HTML", sim: c.provider(), jobs: max(c.ordinary, 3000)}
+	flood := storm{
+		name: "flood", title: "every job 400, held after 50", sim: c.provider(), jobs: c.ordinary, end: 3 * time.Second,
+	}
+	// The fiftieth in a row holds; it is kept, and so are the 16 that may be in flight by then.
+	flood.sim.Bad, flood.want = 1, goal{dead: map[policy.Class]int{policy.BadRequest: 49}, held: 50 + 16}
+	broken := storm{
+		name: "broken", title: "5 % hangs, resets, half bodies, HTML", sim: c.provider(),
+		jobs: max(c.ordinary, 3000),
+	}
 	broken.sim.Hangs, broken.sim.Resets, broken.sim.Half, broken.sim.HTML = .0125, .0125, .0125, .0125
 	broken.timeout, broken.want = c.timeout, goal{calls: 1.06}
 	return []storm{outage, down, quota, bad, flood, broken}

@@ -36,7 +36,8 @@ func (a *app) budgetCommand() *cobra.Command {
 
 func (a *app) budget(ctx context.Context, batch string) (err error) {
 	if err := a.flags.budget.check(); err != nil {
-		return usageError{hint(fmt.Errorf("--usd %v, --tokens %d: %w", a.flags.budget.USD, a.flags.budget.Tokens, err), "such as --usd 50")}
+		return usageError{hint(fmt.Errorf("--usd %v, --tokens %d: %w", a.flags.budget.USD, a.flags.budget.Tokens, err),
+			"such as --usd 50")}
 	}
 	s, err := a.attach(ctx)
 	if err != nil {
@@ -69,7 +70,8 @@ func (s *session) raiseBudget(ctx context.Context, batch string, limit policy.Sp
 		if rerr != nil {
 			return rerr
 		}
-		return hint(fmt.Errorf("batch %s: %w", batch, err), "it has used %s, and workers have %s in advance", r.Used.Spent.words(), r.Advanced.words())
+		return hint(fmt.Errorf("batch %s: %w", batch, err), "it has used %s, and workers have %s in advance",
+			r.Used.Spent.words(), r.Advanced.words())
 	}
 	if err != nil {
 		return err

@@ -55,8 +55,8 @@ func (r *runState) toldBudget(ctx context.Context, err error) error {
 	}
 	report, berr := r.budgetOf(ctx, r.batch.ID)
 	if errors.Is(berr, consumer.ErrNoBudget) {
-		printf(r.stderr, "queue %s is held by its budget, every job is kept\nto go on: raise it in the configuration and run the same command again\n",
-			r.batch.Queue)
+		printf(r.stderr, "queue %s is held by its budget, every job is kept\n"+
+			"to go on: raise it in the configuration and run the same command again\n", r.batch.Queue)
 		return exitCode(exitHeld)
 	}
 	if berr != nil {

@@ -15,11 +15,13 @@ func TestBudgetSurvivesKill(t *testing.T) {
 	const jobs, limit, kills = 1500, 500_000, 4
 	dir := t.TempDir()
 	p := simulate(t, "latency=30ms,sigma=0.5,words=15")
-	if err := os.WriteFile(filepath.Join(dir, "nightshift.yaml"), []byte("queues: {q: {max_tokens: 20}}\n"), 0o600); err != nil {
+	if err := os.WriteFile(filepath.Join(dir, "nightshift.yaml"), []byte("queues: {q: {max_tokens: 20}}\n"),
+		0o600); err != nil {
 		t.Fatal(err)
 	}
 	file := prompts(t, dir, "paid", jobs, func(i int) string { return strings.Repeat("good night ", 100+i%100) })
-	args := runArgs(file, p, "--queue", "q", "--batch", "night", "--budget-tokens", strconv.Itoa(limit), "--max-in-flight", "16")
+	args := runArgs(file, p, "--queue", "q", "--batch", "night", "--budget-tokens", strconv.Itoa(limit),
+		"--max-in-flight", "16")
 	for i := range kills {
 		c := start(t, dir, args...)
 		before := p.stats().Answered

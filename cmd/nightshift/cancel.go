@@ -44,7 +44,8 @@ func (a *app) cancel(ctx context.Context, id string) (err error) {
 	}
 	left := t.Total - t.Ended()
 	if left == 0 && !b.Stopped() {
-		return hint(fmt.Errorf("batch %s has ended: there is nothing to cancel", id), "nightshift results %s prints its answers", id)
+		return hint(fmt.Errorf("batch %s has ended: there is nothing to cancel", id),
+			"nightshift results %s prints its answers", id)
 	}
 	if !b.Stopped() {
 		a.sayCancel(b, t)

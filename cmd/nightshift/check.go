@@ -58,7 +58,8 @@ func (a *app) configWords() string {
 	if _, err := os.Stat(name); err != nil {
 		return "no file, flags and environment only"
 	}
-	return fmt.Sprintf("%s: %s, %s", name, plural(len(a.config.Providers), "provider"), plural(len(a.config.Queues), "queue"))
+	return fmt.Sprintf("%s: %s, %s", name, plural(len(a.config.Providers), "provider"),
+		plural(len(a.config.Queues), "queue"))
 }
 
 func (a *app) checkBroker(ctx context.Context) (string, error) {

@@ -73,7 +73,16 @@ func execute(ctx context.Context, args []string, stdin io.Reader, stdout, stderr
 	root.SetIn(stdin)
 	root.SetOut(stdout)
 	root.SetErr(stderr)
-	return a.exit(root.ExecuteContext(ctx))
+	return a.exit(interrupted(ctx, root.ExecuteContext(ctx)))
+}
+
+// interrupted gives a word to the end of a command that was told to end and had none of its own.
+func interrupted(ctx context.Context, err error) error {
+	var h interface{ Hint() string }
+	if ctx.Err() == nil || !errors.Is(err, context.Canceled) || errors.As(err, &h) {
+		return err
+	}
+	return errors.New("interrupted")
 }
 
 // exit turns an error into its one line and its code.
@@ -86,8 +95,11 @@ func (a *app) exit(err error) int {
 	}
 	printf(a.stderr, "nightshift: %s\n", oneLine(err.Error()))
 	var h interface{ Hint() string }
-	if errors.As(err, &h) && h.Hint() != "" {
+	switch {
+	case errors.As(err, &h) && h.Hint() != "":
 		printf(a.stderr, "hint: %s\n", h.Hint())
+	case unanswered(err):
+		printf(a.stderr, "hint: the broker went away or does not answer: give the same command again\n")
 	}
 	if _, ok := errors.AsType[usageError](err); ok {
 		return exitUsage
@@ -114,13 +126,15 @@ func (a *app) root() *cobra.Command {
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return usageError{hint(err, "see %s --help", cmd.CommandPath())}
 	})
-	root.SetUsageTemplate(strings.ReplaceAll(root.UsageTemplate(), ".FlagUsages", fmt.Sprintf(".FlagUsagesWrapped %d", columns)))
+	root.SetUsageTemplate(strings.ReplaceAll(root.UsageTemplate(), ".FlagUsages",
+		fmt.Sprintf(".FlagUsagesWrapped %d", columns)))
 	a.flags.global(root.PersistentFlags())
 	root.AddCommand(
 		a.completeQueueFlag(a.runCommand()), a.completeQueueFlag(a.submitCommand()),
 		a.completeQueueFlag(a.workCommand()), a.completeQueueFlag(a.serveCommand()), a.statusCommand(), a.resultsCommand(),
 		a.waitCommand(), a.verifyCommand(), a.cancelCommand(), a.deleteCommand(),
-		a.budgetCommand(), a.deadCommand(), a.pauseCommand(), a.resumeCommand(), a.simulateCommand(), a.checkCommand(), a.explainCommand(), a.benchCommand(), a.versionCommand(),
+		a.budgetCommand(), a.deadCommand(), a.pauseCommand(), a.resumeCommand(),
+		a.simulateCommand(), a.checkCommand(), a.explainCommand(), a.benchCommand(), a.versionCommand(),
 	)
 	foldHelp(root)
 	return root
@@ -147,7 +161,8 @@ func (a *app) setUp(cmd *cobra.Command) error {
 // does and mends every time.
 func mended(e *zerolog.Event, _ zerolog.Level, msg string) {
 	if strings.HasPrefix(msg, "Filestore [") &&
-		(strings.Contains(msg, "is outdated") || strings.Contains(msg, "state outdated") || strings.Contains(msg, "prior state file")) {
+		(strings.Contains(msg, "is outdated") || strings.Contains(msg, "state outdated") ||
+			strings.Contains(msg, "prior state file")) {
 		e.Discard()
 	}
 }

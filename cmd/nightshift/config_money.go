@@ -35,14 +35,18 @@ func (b budgetConfig) check() error {
 
 // budgeting registers the flags of commands that limit a batch.
 func (f *flags) budgeting(fs *pflag.FlagSet) {
-	fs.Float64Var(&f.budget.USD, "budget-usd", 0, "most `dollars` that the batch's calls may cost; needs prices in the configuration (default no limit)")
-	fs.Int64Var(&f.budget.Tokens, "budget-tokens", 0, "most `tokens` that the batch's calls may use, in and out (default no limit)")
-	fs.BoolVar(&f.estimate, "estimate", false, "only count the tokens of the file and what they may cost; nothing is submitted")
+	fs.Float64Var(&f.budget.USD, "budget-usd", 0,
+		"most `dollars` that the batch's calls may cost; needs prices in the configuration (default no limit)")
+	fs.Int64Var(&f.budget.Tokens, "budget-tokens", 0,
+		"most `tokens` that the batch's calls may use, in and out (default no limit)")
+	fs.BoolVar(&f.estimate, "estimate", false,
+		"only count the tokens of the file and what they may cost; nothing is submitted")
 }
 
 func (a *app) checkBudget() error {
 	if err := a.flags.budget.check(); err != nil {
-		return usageError{hint(fmt.Errorf("--budget-usd %v, --budget-tokens %d: %w", a.flags.budget.USD, a.flags.budget.Tokens, err),
+		return usageError{hint(fmt.Errorf("--budget-usd %v, --budget-tokens %d: %w",
+			a.flags.budget.USD, a.flags.budget.Tokens, err),
 			"such as --budget-usd 20")}
 	}
 	return nil
@@ -60,7 +64,8 @@ func (c *config) checkMoney(path string) error {
 			err = firstOf(err, fmt.Errorf("%s: queue %s: budget: %w", path, name, bad))
 		}
 		if q.MaxTokens < 0 || q.MaxTokensCeiling < 0 || q.MaxTokensCeiling > 0 && q.MaxTokens > q.MaxTokensCeiling {
-			err = firstOf(err, fmt.Errorf("%s: queue %s: max_tokens is above max_tokens_ceiling, or one is negative", path, name))
+			err = firstOf(err, fmt.Errorf("%s: queue %s: max_tokens is above max_tokens_ceiling, or one is negative",
+				path, name))
 		}
 	}
 	return err

@@ -88,7 +88,8 @@ func (l *letterFlags) filter(ids []string) (f consumer.Filter, err error) {
 	f = l.Filter
 	for _, id := range ids {
 		if _, _, err := consumer.SplitID(id); err != nil {
-			return f, usageError{hint(fmt.Errorf("%q is no dead letter's id", id), "give BATCH/JOB as nightshift dead list prints it")}
+			return f, usageError{hint(fmt.Errorf("%q is no dead letter's id", id),
+				"give BATCH/JOB as nightshift dead list prints it")}
 		}
 	}
 	f.IDs = ids
@@ -111,7 +112,8 @@ func (l *letterFlags) chosen(cmd *cobra.Command, ids []string) (consumer.Filter,
 	narrow := f.Batch != "" || f.Queue != "" || f.Class != "" || f.Status != 0 || f.Code != "" || f.Model != "" ||
 		f.Text != "" || f.Attempts != 0 || !f.Since.IsZero() || !f.Until.IsZero()
 	if err == nil && len(ids) == 0 && !narrow && !l.all {
-		err = usageError{hint(fmt.Errorf("%s: which dead letters?", cmd.Name()), "give ids, filters such as --class, or --all")}
+		err = usageError{hint(fmt.Errorf("%s: which dead letters?", cmd.Name()),
+			"give ids, filters such as --class, or --all")}
 	}
 	return f, err
 }
@@ -141,7 +143,8 @@ func moment(flag, text string) (time.Time, error) {
 			return t, nil
 		}
 	}
-	return time.Time{}, usageError{hint(fmt.Errorf("%s %q", flag, text), "use 2h for two hours ago, 06:00, 2026-08-31 or 2026-08-31T06:00:00Z")}
+	return time.Time{}, usageError{hint(fmt.Errorf("%s %q", flag, text),
+		"use 2h for two hours ago, 06:00, 2026-08-31 or 2026-08-31T06:00:00Z")}
 }
 
 // letters opens the store for a command on dead letters.

@@ -61,7 +61,8 @@ func readPatches(sets []string, file string) (patches []jsontext.Value, err erro
 			return nil, hint(fmt.Errorf("read %s: %w", file, reason(err)), "--patch takes a file with a JSON merge patch")
 		}
 		if patch := jsontext.Value(text); !patch.IsValid() || patch.Kind() != jsontext.KindBeginObject {
-			return nil, hint(fmt.Errorf("%s is no JSON object", file), `expected a merge patch such as {"body":{"max_tokens":512}}`)
+			return nil, hint(fmt.Errorf("%s is no JSON object", file),
+				`expected a merge patch such as {"body":{"max_tokens":512}}`)
 		}
 		patches = append(patches, text)
 	}
@@ -130,7 +131,9 @@ func wordsOfEdit(err error) error {
 
 // inEditor lets the user change the body of one letter's request, or the whole message where it
 // is no JSON; nil where nothing was changed.
-func (a *app) inEditor(ctx context.Context, s *session, id string) (func(*consumer.DeadLetter, []byte) ([]byte, error), error) {
+func (a *app) inEditor(
+	ctx context.Context, s *session, id string,
+) (func(*consumer.DeadLetter, []byte) ([]byte, error), error) {
 	batch, key, err := consumer.SplitID(id)
 	if err != nil {
 		return nil, err

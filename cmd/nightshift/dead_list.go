@@ -101,7 +101,8 @@ func (a *app) deadWatchCommand() *cobra.Command {
 		},
 	}
 	l.register(a, cmd)
-	cmd.Flags().BoolVar(&a.flags.json, "json", false, "print one JSON object a line; the provider's words may repeat the prompt")
+	cmd.Flags().BoolVar(&a.flags.json, "json", false,
+		"print one JSON object a line; the provider's words may repeat the prompt")
 	return cmd
 }
 

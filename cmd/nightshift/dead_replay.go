@@ -92,7 +92,7 @@ func (p *plan) print(w io.Writer, verb string) {
 func (a *app) agreed(p *plan, verb string) (bool, error) {
 	if p.letters == 0 {
 		printf(a.stderr, "no dead letters\n")
-		return true, nil // what an interrupted one left is still to be done
+		return !a.flags.dryRun, nil // what an interrupted one left is still to be done
 	}
 	if a.flags.dryRun {
 		p.print(a.stdout, "would "+verb)
@@ -108,10 +108,15 @@ func (a *app) deadReplay(ctx context.Context, s *session, f consumer.Filter, r c
 	}
 	for id := range p.batches {
 		if b, err := s.producer.Batch(ctx, id); err == nil && b.Stopped() {
-			return hint(fmt.Errorf("batch %s is cancelled: its jobs would not be called", id), "name the letters of other batches")
+			return hint(fmt.Errorf("batch %s is cancelled: its jobs would not be called", id),
+				"name the letters of other batches")
 		}
 	}
-	if on, err := a.agreed(p, "replay"); !on || err != nil {
+	on, err := a.agreed(p, "replay")
+	if err == nil && !on && p.letters > 0 {
+		err = a.printReplayCost(ctx, s, f, r)
+	}
+	if !on || err != nil {
 		return err
 	}
 	told := time.Now()

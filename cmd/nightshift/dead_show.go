@@ -33,7 +33,8 @@ func (a *app) deadShowCommand() *cobra.Command {
 		},
 		ValidArgsFunction: a.completeLetters,
 	}
-	cmd.Flags().BoolVar(&reveal, "reveal", false, "also print the job's message, prompt included, and what it was edited to")
+	cmd.Flags().BoolVar(&reveal, "reveal", false,
+		"also print the job's message, prompt included, and what it was edited to")
 	cmd.Flags().BoolVar(&a.flags.json, "json", false, "print it as JSON")
 	return cmd
 }
@@ -136,8 +137,9 @@ func (a *app) printHistory(l *consumer.DeadLetter) {
 	}
 	a.field("replays", strconv.Itoa(l.Replays))
 	for i, p := range l.Past {
-		a.field(fmt.Sprintf("life %d", l.Replays-len(l.Past)+i+1), fmt.Sprintf("%s %s %s %s on %s, %s, %s, %s", clock(p.Last), p.Class,
-			statusText(p.Status), p.Code, p.Queue, plural(p.Attempts, "attempt"), plural(p.Waits, "wait"), plural(p.Edits, "edit")))
+		a.field(fmt.Sprintf("life %d", l.Replays-len(l.Past)+i+1),
+			fmt.Sprintf("%s %s %s %s on %s, %s, %s, %s", clock(p.Last), p.Class, statusText(p.Status), p.Code, p.Queue,
+				plural(p.Attempts, "attempt"), plural(p.Waits, "wait"), plural(p.Edits, "edit")))
 	}
 }
 

@@ -96,7 +96,8 @@ func (a *app) printGroups(names []string, groups []*group) error {
 		printf(a.stderr, "no dead letters\n")
 		return nil
 	}
-	rows := [][]string{append(strings.Split(strings.ToUpper(strings.Join(names, ",")), ","), "COUNT", "TO MEND", "FOR EXAMPLE")}
+	rows := [][]string{append(strings.Split(strings.ToUpper(strings.Join(names, ",")), ","),
+		"COUNT", "TO MEND", "FOR EXAMPLE")}
 	for _, g := range groups {
 		out := map[string]any{"count": g.count, "owner": g.owner, "sample": g.sample}
 		var row []string

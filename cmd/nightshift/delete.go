@@ -63,17 +63,23 @@ func deletable(b producer.Batch, t consumer.Tally) error {
 		return hint(fmt.Errorf("%s of batch %s still run", plural(left, "job"), b.ID),
 			"nightshift wait %s returns when they have finished, nightshift cancel %s --now cuts them", b.ID, b.ID)
 	default:
-		return hint(fmt.Errorf("%s of batch %s have not ended", plural(left, "job"), b.ID), "nightshift cancel %s first", b.ID)
+		return hint(fmt.Errorf("%s of batch %s have not ended", plural(left, "job"), b.ID),
+			"nightshift cancel %s first", b.ID)
 	}
 }
 
-// doDelete forgets the manifest last, so that an interrupted deletion can be run again.
+// doDelete forgets the manifest last, so that an interrupted deletion can be run again. It is that
+// of a cancelled batch by then: what has lost its ending is not to be worked, nor missing.
 func (a *app) doDelete(ctx context.Context, s *session, b producer.Batch) error {
-	if err := s.store.Delete(ctx, b.ID); err != nil {
-		return hint(err, "run the same command again: it goes on where it was")
+	_, err := s.producer.Stop(ctx, b.ID)
+	if err == nil {
+		err = s.store.Delete(ctx, b.ID)
 	}
-	if err := s.producer.Forget(ctx, b.ID); err != nil {
-		return err
+	if err == nil {
+		err = s.producer.Forget(ctx, b.ID)
+	}
+	if err != nil {
+		return hint(err, "run the same command again: it goes on where it was")
 	}
 	printf(a.stderr, "batch %s is deleted\n", b.ID)
 	return nil

@@ -82,8 +82,13 @@ func (r *runState) openConsumer(ctx context.Context, queue, batch string) (stop 
 
 // newConsumer makes the worker of some queues, with the providers they need. batch is about to
 // come, if it is not empty.
-func (a *app) newConsumer(ctx context.Context, s *session, queues []string, batch string) (*consumer.Consumer, func(), error) {
-	c := consumer.Config{Grace: a.flags.grace, Log: a.log, Replicas: s.replicas, SyncAlways: s.broker.SyncAlways(), Embedded: s.broker.Dir() != "", Observer: a.observer}
+func (a *app) newConsumer(
+	ctx context.Context, s *session, queues []string, batch string,
+) (*consumer.Consumer, func(), error) {
+	c := consumer.Config{
+		Grace: a.flags.grace, Log: a.log, Replicas: s.replicas, SyncAlways: s.broker.SyncAlways(),
+		Embedded: s.broker.Dir() != "", Observer: a.observer,
+	}
 	var used accounts
 	for _, name := range queues {
 		q, err := a.addQueue(ctx, &used, name)
@@ -118,7 +123,7 @@ func (r *runState) submitAndWork(ctx context.Context, id, queue string) (*policy
 		s := r.submission(id, queue)
 		s.Ended = r.ended
 		s.Progress = func(b producer.Batch, full bool) { show.submitted(b, full) }
-		_, err := r.producer.Submit(ctx, r.src, r.report, s)
+		_, err := r.submitFile(ctx, r.src, r.report, s)
 		submitted <- err
 	}()
 	worked := make(chan error, 1)
@@ -161,7 +166,9 @@ const lookEvery = 500 * time.Millisecond
 const brokerPatience = time.Minute
 
 // watch waits for the end of the batch, of the context or of the patience with a hold.
-func (r *runState) watch(ctx context.Context, id string, show *progress, submitted, worked chan error) (*policy.Hold, error) {
+func (r *runState) watch(
+	ctx context.Context, id string, show *progress, submitted, worked chan error,
+) (*policy.Hold, error) {
 	tick := time.NewTicker(lookEvery)
 	defer tick.Stop()
 	done, good, last := false, time.Now(), submitted

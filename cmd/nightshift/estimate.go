@@ -54,7 +54,10 @@ type estimate struct {
 func (a *app) estimateFile(ctx context.Context, src *producer.Source, r producer.Report) error {
 	queue := firstOf(a.flags.queue, defaultQueue)
 	prices, override := a.priced(queue)
-	c := &counting{app: a, override: override, prices: prices, queue: a.queueConfig(queue), total: map[string]*modelEstimate{}}
+	c := &counting{
+		app: a, override: override, prices: prices, queue: a.queueConfig(queue),
+		total: map[string]*modelEstimate{},
+	}
 	if err := c.file(ctx, src, r); err != nil {
 		return err
 	}

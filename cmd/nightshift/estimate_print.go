@@ -18,7 +18,8 @@ func (e *estimate) judge(limit policy.Spend) {
 		limit.Money > 0 && (e.MostUSD == nil || *e.MostUSD > limit.Money.USD()) {
 		e.Fits = "perhaps"
 	}
-	if limit.Tokens > 0 && e.InputTokens > limit.Tokens || limit.Money > 0 && e.LeastUSD != nil && *e.LeastUSD > limit.Money.USD() {
+	if limit.Tokens > 0 && e.InputTokens > limit.Tokens || limit.Money > 0 && e.LeastUSD != nil &&
+		*e.LeastUSD > limit.Money.USD() {
 		e.Fits = "no"
 	}
 	if limit.Money > 0 && e.LeastUSD == nil {
@@ -38,8 +39,8 @@ func (e *estimate) print(w io.Writer) {
 	}
 	table(w, rows)
 	if e.Unbounded > 0 {
-		printf(w, "\n%s\n", fold(plural(e.Unbounded, "job")+" without max_tokens: set max_tokens on the queue, or max_output "+
-			"beside the price, to know the most", 0))
+		printf(w, "\n%s\n", fold(plural(e.Unbounded, "job")+
+			" without max_tokens: set max_tokens on the queue, or max_output beside the price, to know the most", 0))
 	}
 	if e.Parts > 0 {
 		printf(w, "\n%s\n", plural(e.Parts, "picture, sound or file")+" not counted")

@@ -55,7 +55,8 @@ func (a *app) explain(path string) error {
 	}
 	r, err := parseReply(text)
 	if err != nil {
-		return hint(fmt.Errorf("%s: %w", path, err), `give what curl -i printed, or {"status": 429, "headers": {}, "body": {}}`)
+		return hint(fmt.Errorf("%s: %w", path, err),
+			`give what curl -i printed, or {"status": 429, "headers": {}, "body": {}}`)
 	}
 	e := explained(n.classify(r), firstOf(n.ProbeEvery, probeEvery))
 	if a.flags.json {

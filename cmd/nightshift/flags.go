@@ -36,17 +36,20 @@ func (f *flags) global(fs *pflag.FlagSet) {
 	fs.StringVar(&f.store, "store", "", "`directory` of the embedded broker (default "+defaultStoreWords+")")
 	fs.StringVar(&f.sync, "sync", "", "when the store is fsynced: always, or a `duration` such as 1s (default always)")
 	fs.StringVar(&f.natsURL, "nats-url", "", "use the NATS server or cluster at `URL` instead of the embedded broker")
-	fs.StringVar(&f.logLevel, "log-level", "", "least `level` to log: debug, info, warn or error (default info, and warn where a progress bar is shown)")
+	fs.StringVar(&f.logLevel, "log-level", "",
+		"least `level` to log: debug, info, warn or error (default info, and warn where a progress bar is shown)")
 	fs.StringVar(&f.logFormat, "log-format", "auto", "log `format`: json, text, or auto: text on a terminal")
 }
 
 // calling registers the flags of commands that call a provider.
 func (f *flags) calling(fs *pflag.FlagSet) {
 	fs.StringVar(&f.provider, "provider", "", "`name` of a configured provider, or sim for the simulated one")
-	fs.StringVar(&f.baseURL, "base-url", "", "`URL` of an OpenAI-compatible provider (default $OPENAI_BASE_URL or https://api.openai.com/v1)")
+	fs.StringVar(&f.baseURL, "base-url", "",
+		"`URL` of an OpenAI-compatible provider (default $OPENAI_BASE_URL or https://api.openai.com/v1)")
 	fs.StringVar(&f.model, "model", "", "`model` to use instead of the ones the jobs name")
 	fs.StringVar(&f.apiKeyEnv, "api-key-env", "", "environment `variable` that holds the API key (default OPENAI_API_KEY)")
-	fs.StringVar(&f.sim, "sim", "", "`how` the simulated provider behaves, such as latency=400ms,capacity=64; see nightshift simulate --help")
+	fs.StringVar(&f.sim, "sim", "",
+		"`how` the simulated provider behaves, such as latency=400ms,capacity=64; see nightshift simulate --help")
 	fs.IntVar(&f.maxInFlight, "max-in-flight", 0, "ceiling of calls in flight, of all workers together (default 64)")
 	fs.IntVar(&f.rpm, "rpm", 0, "requests a minute at most, of all workers together (default unlimited)")
 	fs.IntVar(&f.tpm, "tpm", 0, "tokens a minute at most, of all workers together (default unlimited)")

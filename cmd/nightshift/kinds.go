@@ -73,7 +73,8 @@ func (a *app) anthropicFromEnvironment() (named, error) {
 	if a.flags.baseURL == "" {
 		p.APIKeyEnv = anthropicKeyEnv
 		if os.Getenv(anthropicKeyEnv) == "" && a.flags.apiKeyEnv == "" {
-			return named{}, hint(errors.New("no provider is configured"), "set %s, or give a %s", anthropicKeyEnv, defaultConfigFile)
+			return named{}, hint(errors.New("no provider is configured"),
+				"set %s, or give a %s", anthropicKeyEnv, defaultConfigFile)
 		}
 	}
 	return named{name: anthropicName, providerConfig: p}, nil

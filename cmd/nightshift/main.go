@@ -24,7 +24,7 @@ const gcPercent = 200
 func realMain() int {
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
-	signals := make(chan os.Signal, 1)
+	signals := make(chan os.Signal, 2)
 	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
 	go cancelOn(signals, cancel)
 	if os.Getenv("GOGC") == "" {
@@ -33,10 +33,11 @@ func realMain() int {
 	return execute(ctx, os.Args[1:], os.Stdin, os.Stdout, os.Stderr)
 }
 
-// cancelOn gives signals their default effect again before anybody hears of the first, so that
-// whoever reads "interrupt again to leave now" and does is not ignored.
+// cancelOn takes both signals itself: a process that was started in the background of a script
+// ignores interrupts by default, and would ignore the second one.
 func cancelOn(signals chan os.Signal, cancel func()) {
 	<-signals
-	signal.Stop(signals)
 	cancel()
+	<-signals
+	os.Exit(exitError)
 }

@@ -130,8 +130,8 @@ func (n named) key() (func() string, error) {
 // account is the provider with its limits, for the consumer.
 func (n named) account(p consumer.Provider) consumer.Account {
 	return consumer.Account{Name: n.name, Provider: p, Model: n.Model, Prices: n.Prices, Guard: policy.GuardConfig{
-		MaxInFlight: n.MaxInFlight, RequestsPerMinute: n.RPM, TokensPerMinute: n.TPM, Timeout: n.Timeout, Timeouts: n.Timeouts,
-		ProbeEvery: n.ProbeEvery, Classify: n.classify,
+		MaxInFlight: n.MaxInFlight, RequestsPerMinute: n.RPM, TokensPerMinute: n.TPM,
+		Timeout: n.Timeout, Timeouts: n.Timeouts, ProbeEvery: n.ProbeEvery, Classify: n.classify,
 	}}
 }
 

@@ -63,7 +63,8 @@ func (a *app) results(ctx context.Context, batch string) (err error) {
 // form is what the flags ask for.
 func (a *app) form() (form, error) {
 	if a.flags.followNew && a.flags.inOrder {
-		return nil, usageError{hint(errors.New("--follow and --in-order"), "what comes later may stand first: give one of them")}
+		return nil, usageError{hint(errors.New("--follow and --in-order"),
+			"what comes later may stand first: give one of them")}
 	}
 	if a.flags.errors && a.flags.inOrder {
 		return nil, usageError{hint(errors.New("--errors and --in-order"), "run writes both in the order of the file")}

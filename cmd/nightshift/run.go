@@ -35,8 +35,10 @@ func (a *app) runCommand() *cobra.Command {
 	a.flags.submitting(fs)
 	a.flags.budgeting(fs)
 	fs.BoolVar(&a.flags.json, "json", false, "print the estimate as JSON")
-	fs.StringVarP(&a.flags.output, "output", "o", "", "answers `file`, - for standard output (default FILE.answers.jsonl here); dead letters go to its .errors.jsonl")
-	fs.StringVar(&a.flags.onHold, "on-hold", "auto", "`what` to do when the provider is held: wait, exit, or auto: exit if it never answered")
+	fs.StringVarP(&a.flags.output, "output", "o", "",
+		"answers `file`, - for standard output (default FILE.answers.jsonl here); dead letters go to its .errors.jsonl")
+	fs.StringVar(&a.flags.onHold, "on-hold", "auto",
+		"`what` to do when the provider is held: wait, exit, or auto: exit if it never answered")
 	return cmd
 }
 

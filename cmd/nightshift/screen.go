@@ -73,7 +73,7 @@ func fold(text string, indent int) string {
 // a space are tables, and stay as they are.
 func foldHelp(cmd *cobra.Command) {
 	var parts []string
-	for _, part := range strings.Split(cmd.Long, "\n\n") {
+	for part := range strings.SplitSeq(cmd.Long, "\n\n") {
 		if !strings.HasPrefix(part, " ") && !strings.Contains(part, "\n ") {
 			part = fold(part, 0)
 		}

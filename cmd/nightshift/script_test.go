@@ -53,7 +53,8 @@ func TestScript(t *testing.T) {
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"exits": exitsCmd, "until": untilCmd, "ids": idsCmd, "gzip": gzipCmd, "sim": startSimulator, "called": calledCmd,
-			"quirky": startQuirky, "freeport": freePort, "clean": cleanCmd, "repeat": repeatCmd, "forget": forgetCmd, "calling": callingCmd,
+			"quirky": startQuirky, "freeport": freePort, "clean": cleanCmd, "repeat": repeatCmd,
+			"forget": forgetCmd, "calling": callingCmd,
 			"newer": newerCmd, "streams": streamsCmd,
 		},
 	})

@@ -21,7 +21,7 @@ import (
 func (a *app) serveCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "serve",
-		Short: "Run broker, workers, metrics and notifications in one long-lived process",
+		Short: "Run broker, workers, metrics and webhooks in one lasting process",
 		Long: "serve runs the broker and works the configured queues, until SIGTERM or Ctrl-C: calls in\n" +
 			"flight then have the time of --grace. SIGHUP reads " + defaultConfigFile + " again: limits, prices,\n" +
 			"night windows, keys, queues and notifications change without a job lost or called twice.\n" +

@@ -48,12 +48,17 @@ func (a *app) open(ctx context.Context) (s *session, err error) {
 func (a *app) patiently(ctx context.Context, do func() (guest bool, err error)) error {
 	for start := time.Now(); ; {
 		guest, err := do()
-		left := errors.Is(err, context.DeadlineExceeded) || errors.Is(err, nats.ErrTimeout) ||
-			errors.Is(err, nats.ErrNoResponders) || errors.Is(err, nats.ErrConnectionClosed)
-		if !left || !guest || ctx.Err() != nil || time.Since(start) > brokerPatience {
+		if !unanswered(err) || !guest || ctx.Err() != nil || time.Since(start) > brokerPatience {
 			return err
 		}
 	}
+}
+
+// unanswered says whether an error may come from a broker that went away.
+func unanswered(err error) bool {
+	return errors.Is(err, context.DeadlineExceeded) || errors.Is(err, nats.ErrTimeout) ||
+		errors.Is(err, nats.ErrNoResponders) || errors.Is(err, nats.ErrConnectionClosed) ||
+		errors.Is(err, nats.ErrDisconnected)
 }
 
 // attach is open for commands that only look: they never start a broker. When none runs it

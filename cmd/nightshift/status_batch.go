@@ -96,7 +96,8 @@ func (b batchStatus) printLedger(field func(string, string, ...any)) {
 	}
 	if l.Answered > 0 {
 		field("finish", "%s", finishText(l.Finish))
-		field("latency", "p50 %s, p95 %s, p99 %s", l.Latency.Quantile(0.5), l.Latency.Quantile(0.95), l.Latency.Quantile(0.99))
+		field("latency", "p50 %s, p95 %s, p99 %s", l.Latency.Quantile(0.5), l.Latency.Quantile(0.95),
+			l.Latency.Quantile(0.99))
 	}
 	field("calls", "%s, %.2f a job; %s wasted, made again because a worker died",
 		thousands(l.Calls), float64(l.Calls)/float64(l.Answered+l.Dead), thousands(l.Again))

@@ -35,10 +35,15 @@ func (r *statusReport) pauseOf(queue, provider string) (consumer.Pause, bool) {
 }
 
 func (r *statusReport) printPauses(w io.Writer) bool {
+	shown := false
 	for _, p := range r.Pauses {
+		if r.detailed && p.Scope == consumer.PauseBatch && p.Name != r.Batches[0].ID {
+			continue
+		}
+		shown = true
 		printf(w, "%s\n", fold(pauseText(p), 0))
 	}
-	return len(r.Pauses) > 0
+	return shown
 }
 
 // pauseText says what is paused, why, for how long and what ends it.

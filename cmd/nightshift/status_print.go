@@ -37,7 +37,10 @@ func (r *statusReport) print(w io.Writer) {
 		return
 	}
 	gap := ""
-	for _, part := range []func(io.Writer) bool{r.printQueues, r.printProviders, r.printHolds, r.printPauses, r.printBatches} {
+	for _, part := range []func(io.Writer) bool{
+		r.printQueues, r.printProviders, r.printHolds, r.printPauses,
+		r.printBatches,
+	} {
 		var b bytes.Buffer
 		if part(&b) {
 			printf(w, "%s%s", gap, &b)

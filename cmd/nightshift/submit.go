@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -13,9 +14,13 @@ import (
 
 func (f *flags) submitting(fs *pflag.FlagSet) {
 	fs.StringVar(&f.queue, "queue", "", "`queue` to put the jobs on")
-	fs.StringVar(&f.batch, "batch", "", "`name` of the batch (default: made from the file's contents, so that the same file is the same batch)")
-	fs.DurationVar(&f.within, "within", 0, "`time` the jobs have from the first submission, such as 24h; what has not ended by then is a dead letter, expired (default no limit)")
-	fs.StringVar(&f.startAt, "start-at", "", "`time` before which none of the jobs is called: 22:00, \"2026-01-31 22:00\" or RFC 3339")
+	fs.StringVar(&f.batch, "batch", "",
+		"`name` of the batch (default: made from the file's contents, so that the same file is the same batch)")
+	fs.DurationVar(&f.within, "within", 0,
+		"`time` the jobs have from the first submission, such as 24h; what has not ended by then is a dead "+
+			"letter, expired (default no limit)")
+	fs.StringVar(&f.startAt, "start-at", "",
+		"`time` before which none of the jobs is called: 22:00, \"2026-01-31 22:00\" or RFC 3339")
 	fs.BoolVar(&f.again, "again", false, "put back what has no ending of a batch that was cancelled")
 	fs.BoolVar(&f.skipInvalid, "skip-invalid", false, "make dead letters of invalid lines instead of refusing the file")
 }
@@ -69,7 +74,7 @@ func (a *app) submit(ctx context.Context, path string) (err error) {
 	if err := a.startLater(ctx, s, id); err != nil {
 		return err
 	}
-	b, err := s.producer.Submit(ctx, src, report, a.watched(s, a.submission(id, queue)))
+	b, err := s.submitFile(ctx, src, report, a.watched(s, a.submission(id, queue)))
 	if errors.Is(err, producer.ErrCancelled) {
 		return hint(err, "--again puts back what has no ending")
 	}
@@ -80,6 +85,25 @@ func (a *app) submit(ctx context.Context, path string) (err error) {
 	printf(a.stderr, "%s on queue %s\n", plural(b.Total, "job"), b.Queue)
 	printf(a.stdout, "%s\n", b.ID)
 	return nil
+}
+
+// submitFile goes on where it was when the broker went away meanwhile and is back.
+func (s *session) submitFile(
+	ctx context.Context, src *producer.Source, r producer.Report, sub producer.Submission,
+) (producer.Batch, error) {
+	for good, mark := time.Now(), 0; ; {
+		b, err := s.producer.Submit(ctx, src, r, sub)
+		if b.Published > mark {
+			good, mark = time.Now(), b.Published
+		}
+		if !unanswered(err) || ctx.Err() != nil || time.Since(good) > brokerPatience {
+			return b, err
+		}
+		select {
+		case <-ctx.Done():
+		case <-time.After(lookEvery):
+		}
+	}
 }
 
 // queueOf is the queue of a batch: where it was submitted before, where --queue says, or another.

@@ -42,7 +42,8 @@ func (a *app) verifyCommand() *cobra.Command {
 
 func (a *app) verify(ctx context.Context, id, path string) (err error) {
 	if a.flags.repair && path == "" {
-		return usageError{hint(errors.New("--repair needs the file the batch was made from"), "nightshift verify %s FILE --repair", id)}
+		return usageError{hint(errors.New("--repair needs the file the batch was made from"),
+			"nightshift verify %s FILE --repair", id)}
 	}
 	s, err := a.attach(ctx)
 	if err != nil {

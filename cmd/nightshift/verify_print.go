@@ -43,7 +43,8 @@ func (v *verification) verdict() error {
 	case v.lost.n > 0:
 		return hint(v.broken(), "nightshift verify %s FILE --repair puts missing jobs back", v.batch.ID)
 	case v.stuck.n > 0:
-		return hint(v.broken(), "a worker of queue %s, or nightshift dead replay of the same jobs, takes up what was interrupted",
+		return hint(v.broken(),
+			"a worker of queue %s, or nightshift dead replay of the same jobs, takes up what was interrupted",
 			v.batch.Queue)
 	}
 	return v.broken()

@@ -26,7 +26,8 @@ func (a *app) workCommand() *cobra.Command {
 	}
 	fs := cmd.Flags()
 	a.flags.calling(fs)
-	fs.StringVar(&a.flags.queue, "queue", "", "`queues` to work, separated by commas (default: the configured ones, or default)")
+	fs.StringVar(&a.flags.queue, "queue", "",
+		"`queues` to work, separated by commas (default: the configured ones, or default)")
 	fs.BoolVar(&a.flags.drain, "drain", false, "exit when the queues are empty")
 	return cmd
 }
@@ -72,7 +73,9 @@ func (a *app) workQueues() []string {
 
 // watchWork reports now and then, and ends when ctx does, the worker fails or, with --drain,
 // the queues are empty.
-func (a *app) watchWork(ctx context.Context, s *session, w *consumer.Consumer, queues []string, worked chan error) error {
+func (a *app) watchWork(
+	ctx context.Context, s *session, w *consumer.Consumer, queues []string, worked chan error,
+) error {
 	tick := time.NewTicker(lookEvery)
 	defer tick.Stop()
 	logged, good := time.Now(), time.Now()
