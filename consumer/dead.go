@@ -46,17 +46,17 @@ type DeadLetter struct {
 	LastWait   *policy.Attempt  `json:"last_wait,omitempty"`
 	Deliveries uint64           `json:"deliveries"`
 	// InputTokens and OutputTokens were used by answers that were not kept.
-	InputTokens  int       `json:"input_tokens,omitempty"`
-	OutputTokens int       `json:"output_tokens,omitempty"`
-	Crashes      int       `json:"crashes,omitempty"`
+	InputTokens  int `json:"input_tokens,omitempty"`
+	OutputTokens int `json:"output_tokens,omitempty"`
+	Crashes      int `json:"crashes,omitempty"`
 	// Calls counts all calls of the job, those before replays among them.
-	Calls int `json:"calls,omitempty"`
-	Line         int       `json:"line,omitempty"`
-	Worker       string    `json:"worker"`
-	First        time.Time `json:"first"`
-	Last         time.Time `json:"last"`
-	Published    time.Time `json:"published"`
-	Trace        string    `json:"traceparent,omitempty"`
+	Calls     int       `json:"calls,omitempty"`
+	Line      int       `json:"line,omitempty"`
+	Worker    string    `json:"worker"`
+	First     time.Time `json:"first"`
+	Last      time.Time `json:"last"`
+	Published time.Time `json:"published"`
+	Trace     string    `json:"traceparent,omitempty"`
 	// Model is the one the request names, Headers are the job's own and Job is its sequence
 	// in JOBS.
 	Model   string      `json:"model,omitempty"`

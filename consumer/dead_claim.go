@@ -170,22 +170,6 @@ func insist(ctx context.Context, f func(context.Context) error) error {
 	}
 }
 
-// removeAll removes messages by sequence; one that is gone is none to remove.
-func removeAll(ctx context.Context, stream jetstream.Stream, sequences []uint64) error {
-	return beside(ctx, len(sequences), func(ctx context.Context, i int) error {
-		err := stream.DeleteMsg(ctx, sequences[i])
-		if errors.Is(err, jetstream.ErrMsgDeleteUnsuccessful) { // and does not say why
-			if _, gerr := stream.GetMsg(ctx, sequences[i]); errors.Is(gerr, jetstream.ErrMsgNotFound) {
-				return nil
-			}
-		}
-		if err != nil {
-			return fmt.Errorf("remove message %d of %s: %w", sequences[i], stream.CachedInfo().Config.Name, err)
-		}
-		return nil
-	})
-}
-
 // The server's refusals of an atomic batch that have a meaning here.
 const (
 	errCodeDuplicateID jetstream.ErrorCode = 10201 // it holds a Msg-Id that was published lately

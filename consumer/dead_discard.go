@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"slices"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -15,11 +16,11 @@ import (
 // discard moves the chunk's letters to where the discarded ones are counted. Done twice it comes
 // to the same, so an interrupted one is done again. The new entries are written before the old
 // ones go: nothing is lost between the two.
-func (c *claim) discard(ctx context.Context) error {
-	lines, letters, err := c.letters(ctx)
-	if err != nil || len(lines) == 0 {
-		return err
+func (c *claim) discard(ctx context.Context, letters []DeadLetter) (err error) {
+	if len(letters) == 0 {
+		return nil
 	}
+	old := slices.Clone(letters) // with the subjects that they have now
 	entries := make([]*nats.Msg, len(letters))
 	for i := range letters {
 		l := &letters[i]
@@ -32,7 +33,7 @@ func (c *claim) discard(ctx context.Context) error {
 	if err := producer.PublishAtomic(ctx, c.s.js.Conn(), entries); err != nil {
 		return fmt.Errorf("write discarded letters: %w", err)
 	}
-	return c.removeEntries(ctx, lines)
+	return c.removeEntries(ctx, old)
 }
 
 // Edit says how the requests of letters are changed.

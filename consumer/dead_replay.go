@@ -110,7 +110,11 @@ func (c *claim) do(ctx context.Context, chunk []DeadLetter, how journal) (answer
 		if err := c.write(ctx, &how); err != nil {
 			return 0, err
 		}
-		return 0, c.discard(ctx)
+		_, letters, err := c.fresh(ctx, chunk)
+		if err != nil {
+			return 0, err
+		}
+		return 0, c.discard(ctx, letters)
 	}
 	if answered, err = c.s.journalReplay(ctx, chunk, &how); err != nil {
 		return answered, err
@@ -118,7 +122,11 @@ func (c *claim) do(ctx context.Context, chunk []DeadLetter, how journal) (answer
 	if err := c.write(ctx, &how); err != nil {
 		return answered, err
 	}
-	again, err := c.publish(ctx)
+	lines, letters, err := c.fresh(ctx, chunk)
+	if err != nil {
+		return answered, err
+	}
+	again, err := c.publish(ctx, lines, letters)
 	if again && err == nil { // somebody was at the same chunk: what is done of it, and what is not?
 		return answered, c.resume(ctx)
 	}
@@ -165,19 +173,21 @@ func (s *Store) journalReplay(ctx context.Context, chunk []DeadLetter, j *journa
 		return 0, fmt.Errorf("open stream %s: %w", producer.Stream, err)
 	}
 	j.After = jobs.CachedInfo().State.LastSeq
+	endings, err := getLast(ctx, s.js.Conn(), ResultsStream, subjectsOf(chunk, (*DeadLetter).ending))
+	if err != nil {
+		return 0, fmt.Errorf("look for endings: %w", err)
+	}
 	markers := make([]uint64, len(chunk))
 	err = beside(ctx, len(chunk), func(ctx context.Context, i int) error {
 		l := &chunk[i]
-		m, err := s.results.GetLastMsgForSubject(ctx, resultSubject(l.Batch, l.Key))
+		m, ok := endings[l.ending()]
 		switch {
-		case errors.Is(err, jetstream.ErrMsgNotFound): // markers age, letters do not
-		case err != nil:
-			return fmt.Errorf("look for the ending of %s: %w", l.Key, err)
-		case m.Header.Get(headerEnding) != endingDead:
+		case !ok: // markers age, letters do not
+		case m.header.Get(headerEnding) != endingDead:
 			markers[i] = isAnswered
 			return removeAll(ctx, s.dead, []uint64{l.Entry})
 		default:
-			markers[i] = m.Sequence
+			markers[i] = m.sequence
 		}
 		return s.removeOriginal(ctx, jobs, l)
 	})

@@ -15,6 +15,30 @@ import (
 	"nightshift/producer"
 )
 
+// fresh reads the chunk that was just written down, a moment after its headers were.
+func (c *claim) fresh(ctx context.Context, chunk []DeadLetter) (lines []journalLine, letters []DeadLetter, err error) {
+	entries, err := getLast(ctx, c.s.js.Conn(), DeadStream, subjectsOf(chunk, (*DeadLetter).subject))
+	if err != nil {
+		return nil, nil, fmt.Errorf("read dead letters: %w", err)
+	}
+	byEntry := make(map[uint64]gotMsg, len(entries))
+	for _, m := range entries {
+		byEntry[m.sequence] = m
+	}
+	for _, line := range c.chunk.Letters {
+		m, ok := byEntry[line.Entry]
+		if !ok {
+			continue
+		}
+		l, err := readLetter(m.header, m.data, m.sequence, m.at)
+		if err != nil {
+			return nil, nil, err
+		}
+		lines, letters = append(lines, line), append(letters, l)
+	}
+	return lines, letters, nil
+}
+
 // letters reads the chunk's entries that are still there, with their lines of the journal.
 func (c *claim) letters(ctx context.Context) (lines []journalLine, letters []DeadLetter, err error) {
 	all := make([]*DeadLetter, len(c.chunk.Letters))
@@ -46,7 +70,11 @@ func (c *claim) resume(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, chunkWait)
 	defer cancel()
 	if c.chunk.Discard != nil {
-		return c.discard(ctx)
+		_, letters, err := c.letters(ctx)
+		if err != nil {
+			return err
+		}
+		return c.discard(ctx, letters)
 	}
 	for range resumeTries {
 		lines, letters, err := c.letters(ctx)
@@ -58,12 +86,12 @@ func (c *claim) resume(ctx context.Context) error {
 			return err
 		}
 		if queued {
-			return c.removeEntries(ctx, lines)
+			return c.removeEntries(ctx, letters)
 		}
-		if c.chunk.Letters, err = c.open(ctx, lines, letters); err != nil || len(c.chunk.Letters) == 0 {
+		if lines, letters, err = c.open(ctx, lines, letters); err != nil || len(lines) == 0 {
 			return err
 		}
-		if again, err := c.publish(ctx); !again {
+		if again, err := c.publish(ctx, lines, letters); !again {
 			return err
 		}
 	}
@@ -100,10 +128,12 @@ func (c *claim) queued(ctx context.Context, letters []DeadLetter) (bool, error) 
 }
 
 // open removes the entries of the jobs that have another ending than their marker, and returns the
-// other lines.
-func (c *claim) open(ctx context.Context, lines []journalLine, letters []DeadLetter) ([]journalLine, error) {
+// others.
+func (c *claim) open(ctx context.Context, lines []journalLine, letters []DeadLetter) (
+	left []journalLine, open []DeadLetter, err error,
+) {
 	ended := make([]bool, len(lines))
-	err := beside(ctx, len(lines), func(ctx context.Context, i int) error {
+	err = beside(ctx, len(lines), func(ctx context.Context, i int) error {
 		l := &letters[i]
 		m, err := c.s.results.GetLastMsgForSubject(ctx, resultSubject(l.Batch, l.Key))
 		if errors.Is(err, jetstream.ErrMsgNotFound) {
@@ -117,21 +147,19 @@ func (c *claim) open(ctx context.Context, lines []journalLine, letters []DeadLet
 		}
 		return removeAll(ctx, c.s.dead, []uint64{l.Entry})
 	})
-	var left []journalLine
 	for i, line := range lines {
 		if !ended[i] {
-			left = append(left, line)
+			left, open = append(left, line), append(open, letters[i])
 		}
 	}
-	return left, err
+	return left, open, err
 }
 
 // publish takes the steps after the journal. again says that some of the copies have been
 // published, by another process: nothing was.
-func (c *claim) publish(ctx context.Context) (again bool, err error) {
-	lines, letters, err := c.letters(ctx)
-	if err != nil || len(lines) == 0 {
-		return false, err
+func (c *claim) publish(ctx context.Context, lines []journalLine, letters []DeadLetter) (again bool, err error) {
+	if len(lines) == 0 {
+		return false, nil
 	}
 	copies := make([]*nats.Msg, len(letters))
 	for i := range letters {
@@ -139,19 +167,20 @@ func (c *claim) publish(ctx context.Context) (again bool, err error) {
 			return false, err
 		}
 	}
-	var markers []uint64
-	for _, line := range lines {
+	markers := map[string][]uint64{}
+	for i, line := range lines {
 		if line.Marker > 0 {
-			markers = append(markers, line.Marker)
+			filter := resultSubject(letters[i].Batch, "*")
+			markers[filter] = append(markers[filter], line.Marker)
 		}
 	}
-	if err := removeAll(ctx, c.s.results, markers); err != nil {
+	if err := removeByFilter(ctx, c.s.results, markers); err != nil {
 		return false, err
 	}
 	if err := c.s.publishWhenRoom(ctx, copies); err != nil {
 		return hasCode(err, errCodeDuplicateID), fmt.Errorf("publish replayed jobs: %w", err)
 	}
-	return false, c.removeEntries(ctx, lines)
+	return false, c.removeEntries(ctx, letters)
 }
 
 // publishWhenRoom waits while the queue is full: workers make room.
@@ -162,14 +191,6 @@ func (s *Store) publishWhenRoom(ctx context.Context, copies []*nats.Msg) error {
 			return err
 		}
 	}
-}
-
-func (c *claim) removeEntries(ctx context.Context, lines []journalLine) error {
-	entries := make([]uint64, len(lines))
-	for i, line := range lines {
-		entries[i] = line.Entry
-	}
-	return removeAll(ctx, c.s.dead, entries)
 }
 
 func (j *journal) subject(l *DeadLetter) string {

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
@@ -24,6 +25,9 @@ func (s *Store) TakeOver(ctx context.Context, alive func(Worker) bool) error {
 	if err != nil {
 		return fmt.Errorf("open stream %s: %w", producer.Stream, err)
 	}
+	if err := s.cancelAgain(ctx, jobs); err != nil {
+		return err
+	}
 	worked, err := s.workedBy(ctx, alive)
 	if err != nil {
 		return err
@@ -38,6 +42,28 @@ func (s *Store) TakeOver(ctx context.Context, alive func(Worker) bool) error {
 	}
 	if err := list.Err(); err != nil {
 		return fmt.Errorf("list consumers of %s: %w", producer.Stream, err)
+	}
+	return nil
+}
+
+// cancelAgain takes the jobs of cancelled batches off their queues once more: a broker that is
+// killed may forget that it removed them, and a consumer that has passed them never sees them.
+func (s *Store) cancelAgain(ctx context.Context, jobs jetstream.Stream) error {
+	again, err := present(ctx, s.fleet, cancelPrefix, func(e jetstream.KeyValueEntry) (again func() error, err error) {
+		var mark cancelMark
+		if err := json.Unmarshal(e.Value(), &mark); err != nil {
+			return nil, fmt.Errorf("decode %s: %w", e.Key(), err)
+		}
+		subject := producer.Subject("*", strings.TrimPrefix(e.Key(), cancelPrefix))
+		return func() error {
+			return jobs.Purge(ctx, jetstream.WithPurgeSubject(subject), jetstream.WithPurgeSequence(mark.Last+1))
+		}, nil
+	})
+	for _, purge := range again {
+		err = errors.Join(err, purge())
+	}
+	if err != nil {
+		return fmt.Errorf("take cancelled jobs off again: %w", err)
 	}
 	return nil
 }

@@ -66,7 +66,7 @@ func (g *Guard) DoTask(ctx context.Context, task Task, ask func(context.Context)
 	if f != nil {
 		return Result{Fault: f}
 	}
-	_, err := g.limits.executor(grown(g.c.limit(task.Call), task.Timeouts)).WithContext(ctx).GetWithExecution(t.call)
+	_, err := g.executors.limited(grown(g.c.limit(task.Call), task.Timeouts)).WithContext(ctx).GetWithExecution(t.call)
 	r := Result{Reply: t.reply, Fault: t.fault, Calls: t.made, Attempts: t.failed}
 	switch {
 	case t.heard && r.Fault != nil && task.Mends != nil && task.Mends(r.Fault):
@@ -99,7 +99,8 @@ const briefly = 3 * time.Second
 func (t *tries) turn() *Fault {
 	g := t.guard
 	g.scout.wait(t.ctx)
-	t.place = g.pace.take(t.task.Call.Body)
+	held, _ := g.stopped()
+	t.place = g.pace.take(t.task.Call.Body, held)
 	for {
 		wait, shut := t.place.wait(), time.Until(g.gate.opens())
 		switch {
@@ -108,12 +109,12 @@ func (t *tries) turn() *Fault {
 			if shut > briefly || sleep(t.ctx, shut, nil, nil) != nil {
 				return &Fault{Class: RateLimited, Rule: "gate shut", RetryAfter: shut}
 			}
-			t.place = g.pace.take(t.task.Call.Body)
+			t.place = g.pace.take(t.task.Call.Body, held)
 		case wait <= 0:
 			return nil
 		case wait > briefly || sleep(t.ctx, wait, nil, nil) != nil:
 			g.pace.giveUp(&t.place)
-			return &Fault{Class: RateLimited, Rule: "own pace", RetryAfter: wait}
+			return &Fault{Class: RateLimited, Rule: "own pace", RetryAfter: min(wait, g.pace.elsewhere())}
 		}
 	}
 }

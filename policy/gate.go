@@ -101,3 +101,20 @@ func (g *gate) opens() time.Time {
 	defer g.mu.Unlock()
 	return g.until
 }
+
+// Shut makes the guard obey a gate another worker was told of.
+func (g *Guard) Shut(until time.Time) { g.gate.shut(until) }
+
+// Open opens a gate that was shut too long, as somebody has found out.
+func (g *Guard) Open() {
+	g.gate.open()
+	g.wake()
+}
+
+// open ends the row of strikes too.
+func (g *gate) open() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.move(time.Time{}, time.Now())
+	g.strikes = 0
+}

@@ -78,16 +78,16 @@ func setDefault[T comparable](v *T, d T) {
 // Guard stands before one provider. All jobs share it: what one of them is told holds for
 // the others. It is safe for concurrent use.
 type Guard struct {
-	c       GuardConfig
-	window  *Window
-	gate    gate
-	pace    *pace
-	scout   scout
-	health  *Health
-	limits  limits
-	latest  latencies
-	recent  recent
-	breaker circuitbreaker.CircuitBreaker[*tries]
+	c         GuardConfig
+	window    *Window
+	gate      gate
+	pace      *pace
+	scout     scout
+	health    *Health
+	executors executors
+	latest    latencies
+	recent    recent
+	breaker   circuitbreaker.CircuitBreaker[*tries]
 
 	mu   sync.Mutex
 	hold *Hold
@@ -109,8 +109,8 @@ func NewGuard(c GuardConfig) *Guard {
 	g.breaker = newBreaker(g)
 	// Outermost first. Retry is outside the breaker so that each call is judged and an open
 	// breaker ends the tries; the bulkhead waits inside the breaker, so that an open one takes
-	// no permit. The timeout is innermost (see limits), so that waiting is not timed.
-	g.limits.around = []failsafe.Policy[*tries]{newRetry(c), g.breaker, newBulkhead(c)}
+	// no permit. The timeout is innermost (see executors), so that waiting is not timed.
+	g.executors.around = []failsafe.Policy[*tries]{newRetry(c), g.breaker, newBulkhead(c)}
 	return g
 }
 

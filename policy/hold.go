@@ -54,23 +54,6 @@ func (g *Guard) disprove(sent, now time.Time) {
 	}
 }
 
-// Shut makes the guard obey a gate another worker was told of.
-func (g *Guard) Shut(until time.Time) { g.gate.shut(until) }
-
-// Open opens a gate that was shut too long, as somebody has found out.
-func (g *Guard) Open() {
-	g.gate.open()
-	g.wake()
-}
-
-// open ends the row of strikes too.
-func (g *gate) open() {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	g.move(time.Time{}, time.Now())
-	g.strikes = 0
-}
-
 // ProbeSlot takes a slot for one job although the provider is held. The caller must be the
 // only worker that probes.
 func (g *Guard) ProbeSlot() bool {

@@ -14,6 +14,9 @@ const (
 	// margin is how much later a call comes that needs all that a provider allows at once: what
 	// was sent before it may have been late by that much.
 	margin = 25 * time.Millisecond
+	// setback is how far below what was accepted a refusal brings the rate of all workers. Only
+	// the one that was refused hears of it, so it goes back for all.
+	setback = .03
 )
 
 // meter is one limit as a bucket that refills all the time: what is owed is paid off at the rate,
@@ -22,23 +25,29 @@ const (
 type meter struct {
 	configured, shown, learned float64 // a second; 0 is unknown
 	full                       time.Time
-	// burst is what the provider was seen to allow at once, 0 while unknown.
-	burst float64
+	// burst is what the provider was seen to allow at once, 0 while unknown; remains says that it
+	// shows what is left of it.
+	burst   float64
+	remains bool
 	// even says that every call weighs the same, as where requests are counted.
 	even bool
 	// shift is the sum of all corrections of full, credit the part of it that may be taken back.
 	shift, credit time.Duration
 	lowered       time.Time
+	// part is which of how many workers this is: they share what is configured or shown.
+	part part
+	// turns says that they share it by time and not by rate.
+	turns bool
 }
 
 // rate is the lowest of the known limits, 0 for none.
 func (m *meter) rate(now time.Time) float64 {
 	r := math.Inf(1)
 	if m.configured > 0 {
-		r = share * m.configured
+		r = m.mine(m.configured)
 	}
 	if m.shown > 0 {
-		r = min(r, share*m.shown)
+		r = min(r, m.mine(m.shown))
 	}
 	if m.learned > 0 {
 		r = min(r, m.learned*raise(now.Sub(m.lowered)))
@@ -47,6 +56,14 @@ func (m *meter) rate(now time.Time) float64 {
 		return 0
 	}
 	return r
+}
+
+// mine is the part of a limit that this worker may use at a time.
+func (m *meter) mine(limit float64) float64 {
+	if m.turns {
+		return share * limit
+	}
+	return share * limit / m.part.count()
 }
 
 // raise is by how much a learned rate has risen since it was lowered: by little at first, as the
@@ -127,6 +144,7 @@ func (m *meter) learn(l Limit, k mark, usual float64, sent time.Time) {
 	if l.Remaining.N > 0 {
 		m.burst = max(m.burst, float64(l.Remaining.N)+owed)
 	}
+	m.remains = true
 	full := sent.Add(seconds((owed - m.spare(usual)) / m.shown))
 	if k.full.IsZero() { // it was sent when no limit was known
 		if m.full.Before(full) {
@@ -163,7 +181,7 @@ func (m *meter) refused(accepted float64, sent, now time.Time) {
 	if sent.Before(m.lowered) || accepted == 0 {
 		return
 	}
-	m.learned, m.lowered = max(.97*accepted, 1./60), now
+	m.learned, m.lowered = max((1-min(m.part.count()*setback, .5))*accepted, 1./60), now
 	if m.full.Before(now) {
 		m.full = now
 	}

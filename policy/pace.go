@@ -58,13 +58,8 @@ func (p *pace) promise(want int) (got int, wait time.Duration) {
 
 // due is how long the call after so many others need not be pulled yet.
 func (p *pace) due(others int, now time.Time) time.Duration {
-	at := now
-	for i, n := range p.tokens.usual().units() {
-		if s := p.limits[i].start(n, others, now); s.After(at) {
-			at = s
-		}
-	}
-	if wait := at.Sub(now); wait > ahead {
+	wait := p.start(p.tokens.usual().units(), others, now, false).Sub(now)
+	if wait > ahead {
 		return wait - ahead
 	}
 	return 0
@@ -91,8 +86,8 @@ type place struct {
 	marks [meters]mark
 }
 
-// take takes the next turn, for a request of that body.
-func (p *pace) take(body []byte) place {
+// take takes the next place, for a request of that body, which may be a probe.
+func (p *pace) take(body []byte, probe bool) place {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	now := time.Now()
@@ -105,11 +100,7 @@ func (p *pace) take(body []byte) place {
 		t.size = p.tokens.estimate(body)
 	}
 	units := t.size.units()
-	for i, n := range units {
-		if s := p.limits[i].start(n, 0, now); s.After(t.at) {
-			t.at = s
-		}
-	}
+	t.at = p.start(units, 0, now, probe)
 	for i, n := range units {
 		m := &p.limits[i]
 		m.take(n, t.at, now)
@@ -151,6 +142,7 @@ func (p *pace) replied(t *place, sent, now time.Time, r *Reply, f *Fault) {
 		p.limits[i].learn(l, t.marks[i], usual[i], sent)
 		p.limited = p.limited || p.limits[i].shown > 0
 	}
+	p.takeTurns()
 	if refused && !shown.Tokens.Max.Known {
 		p.limits[perRequests].refused(p.accepted.rate(now), sent, now)
 		p.limited = true

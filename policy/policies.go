@@ -62,30 +62,30 @@ func newBulkhead(c GuardConfig) bulkhead.Bulkhead[*tries] {
 	return bulkhead.NewBuilder[*tries](uint(c.MaxInFlight)).WithMaxWaitTime(c.Timeout).Build()
 }
 
-// limits keep one executor for each time limit that was met. All share the policies around the
+// executors are one for each time limit that was met. All share the policies around the
 // timeout, which ends a call by its context and waits for it to return.
-type limits struct {
+type executors struct {
 	around []failsafe.Policy[*tries]
 
 	mu   sync.Mutex
 	each map[time.Duration]failsafe.Executor[*tries]
 }
 
-// maxLimits is more than the endpoints and the steps by which their limits grow come to.
-const maxLimits = 64
+// maxExecutors is more than the endpoints and the steps by which their limits grow come to.
+const maxExecutors = 64
 
-func (l *limits) executor(d time.Duration) failsafe.Executor[*tries] {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if e, ok := l.each[d]; ok {
-		return e
+func (e *executors) limited(d time.Duration) failsafe.Executor[*tries] {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if x, ok := e.each[d]; ok {
+		return x
 	}
-	e := failsafe.With(append(slices.Clip(l.around), timeout.New[*tries](d))...)
-	if l.each == nil {
-		l.each = map[time.Duration]failsafe.Executor[*tries]{}
+	x := failsafe.With(append(slices.Clip(e.around), timeout.New[*tries](d))...)
+	if e.each == nil {
+		e.each = map[time.Duration]failsafe.Executor[*tries]{}
 	}
-	if len(l.each) < maxLimits {
-		l.each[d] = e
+	if len(e.each) < maxExecutors {
+		e.each[d] = x
 	}
-	return e
+	return x
 }

@@ -2,11 +2,12 @@ package policy
 
 import "time"
 
-// Share makes the guard keep to its part of the configured limits, which are meant for all the
-// workers of a provider together: of n workers it is the one of that rank, from 0. The parts of
-// the calls in flight add up to the limit, but every worker may have one; those of the pace do
-// exactly. With one worker more, no part grows, so that a newcomer can begin as soon as the
-// others keep to theirs. What the provider's replies teach is each worker's own.
+// Share makes the guard keep to its part of the limits, those configured and those that headers
+// show, which are meant for all the workers of a provider together: of n workers it is the one of
+// that rank, from 0. The parts of the calls in flight add up to the limit, but every worker may
+// have one; those of the pace do exactly. With one worker more, no part grows, so that a newcomer
+// can begin as soon as the others keep to theirs. The part of a worker without jobs lies idle.
+// What refusals teach is each worker's own.
 func (g *Guard) Share(rank, n int) {
 	n = max(n, 1)
 	rank = min(max(rank, 0), n-1)
@@ -18,7 +19,7 @@ func (g *Guard) Share(rank, n int) {
 		return
 	}
 	g.window.bound((g.c.MaxInFlight + n - 1 - rank) / n)
-	g.pace.share(g.c.RequestsPerMinute, g.c.TokensPerMinute, n, time.Now())
+	g.pace.share(part{rank, n}, time.Now())
 	g.wake()
 }
 
@@ -29,9 +30,6 @@ func (g *Guard) Keeps() bool {
 	return inFlight <= ceiling
 }
 
-// part is which of how many workers a guard belongs to.
-type part struct{ rank, n int }
-
 // bound moves the ceiling. The calls over it end in their own time.
 func (w *Window) bound(ceiling int) {
 	w.mu.Lock()
@@ -41,30 +39,38 @@ func (w *Window) bound(ceiling int) {
 	w.free(0)
 }
 
-// share sets the configured limits to one of n parts, each of which is used up from the start:
-// n workers that begin at once must not begin with n calls.
-func (p *pace) share(requests, tokens, n int, now time.Time) {
+// share parts the limits among n workers. A smaller part is used up from the start: n workers
+// that begin at once must not begin with n calls.
+func (p *pace) share(mine part, now time.Time) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	for i, all := range map[int]int{perRequests: requests, perTokens: tokens} {
-		if all > 0 {
-			p.limits[i].part(float64(all)/60/float64(n), n > 1, now)
+	var was [meters]float64
+	for i := range p.limits {
+		m := &p.limits[i]
+		was[i] = m.rate(now)
+		if m.turns && m.full.After(turnEnd(now)) { // that is a wait for a turn, and no debt
+			m.full = now
 		}
+		m.part = mine
+	}
+	p.takeTurns()
+	for i := range p.limits {
+		p.limits[i].changed(was[i], now)
 	}
 }
 
-// part sets the configured rate. What is owed stays the same amount, so it takes longer to pay
-// off at a lower rate.
-func (m *meter) part(rate float64, usedUp bool, now time.Time) {
-	was := m.rate(now)
-	lower := rate < m.configured
-	m.configured = rate
+// changed follows a change of the rate. What is owed stays the same amount, so it takes longer to
+// pay off at a lower one.
+func (m *meter) changed(was float64, now time.Time) {
 	is := m.rate(now)
+	if is == 0 || is == was {
+		return
+	}
 	owed := 0.0
 	if m.full.After(now) {
 		owed = m.full.Sub(now).Seconds() * was
 	}
-	if usedUp && lower {
+	if is < was {
 		owed = max(owed, m.atOnce(is))
 	}
 	m.full = now.Add(seconds(owed / is))

@@ -86,16 +86,19 @@ func (p *pace) inForce(now time.Time) (requests, tokens Rate) {
 }
 
 func (m *meter) inForce(now time.Time) Rate {
-	r := m.rate(now)
+	r, all := m.rate(now), 60.
+	if m.turns { // of which it has a part
+		all /= m.part.count()
+	}
 	switch r {
 	case 0:
 		return Rate{}
-	case share * m.configured:
-		return Rate{PerMinute: 60 * r, From: "configured"}
-	case share * m.shown:
-		return Rate{PerMinute: 60 * r, From: "headers"}
+	case m.mine(m.configured):
+		return Rate{PerMinute: all * r, From: "configured"}
+	case m.mine(m.shown):
+		return Rate{PerMinute: all * r, From: "headers"}
 	}
-	return Rate{PerMinute: 60 * r, From: "learned"}
+	return Rate{PerMinute: all * r, From: "learned"}
 }
 
 // recent counts the calls of the last minutes. The zero value has seen none.

@@ -22,46 +22,94 @@ import (
 // Rows of bench storm in a time of their own: the provider is the simulated one, and what the
 // machine is busy with does not count.
 
-// rush is a guard that works off a queue, which gives back after its delay what was not answered.
+// rush is a fleet of guards that work off one queue, which gives back after its delay what was not
+// answered.
 type rush struct {
 	provider *sim.Handler
-	guard    *policy.Guard
+	guards   []*policy.Guard
 	seed     uint64
 	body     func(i int) []byte
 	jobs     int
-	begun    int
+	present  atomic.Int64 // how many of the guards work
+	begun    atomic.Int64
+	dead     atomic.Int64
 	again    chan int
 	ended    chan struct{}
 }
 
 func newRush(c sim.Config, jobs int, body func(int) []byte) *rush {
-	return &rush{
-		provider: sim.New(c), guard: policy.NewGuard(policy.GuardConfig{MaxInFlight: 512}), seed: c.Seed,
-		body: body, jobs: jobs, again: make(chan int, jobs), ended: make(chan struct{}, jobs),
+	return newFleetRush(c, jobs, 1, body)
+}
+
+// newFleetRush has so many workers, which share their limits and tell each other of gates.
+func newFleetRush(c sim.Config, jobs, workers int, body func(int) []byte) *rush {
+	r := &rush{
+		provider: sim.New(c), seed: c.Seed, body: body, jobs: jobs,
+		again: make(chan int, jobs), ended: make(chan struct{}, jobs),
 	}
+	for range workers {
+		r.guards = append(r.guards, policy.NewGuard(policy.GuardConfig{MaxInFlight: 512, OnGate: r.tell}))
+	}
+	r.share(workers)
+	return r
+}
+
+// share says that the first n guards are the workers there are.
+func (r *rush) share(n int) {
+	r.present.Store(int64(n))
+	for i, g := range r.guards[:n] {
+		g.Share(i, n)
+	}
+}
+
+// tell brings a gate to all workers.
+func (r *rush) tell(until time.Time) {
+	time.AfterFunc(5*time.Millisecond, func() {
+		for _, g := range r.guards {
+			g.Shut(until)
+		}
+	})
 }
 
 // run works until all jobs have ended or the time is up, and tells what the provider saw.
 func (r *rush) run(t *testing.T, limit time.Duration) sim.Stats {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), limit)
-	dice := rand.New(rand.NewPCG(r.seed, 0))
-	for ctx.Err() == nil && len(r.ended) < r.jobs {
-		n, _ := r.guard.Take(ctx, 512)
-		brief(dice, 2*time.Millisecond) // the fetch
-		ids := r.fetch(n)
-		r.guard.Give(n - len(ids))
-		for _, id := range ids {
-			go r.work(ctx, id)
-		}
-		if len(ids) == 0 {
-			time.Sleep(5 * time.Millisecond)
+	for i := range r.guards {
+		go r.pull(ctx, i)
+	}
+	for i := 0; i < r.jobs && ctx.Err() == nil; i++ {
+		select {
+		case <-r.ended:
+		case <-ctx.Done():
 		}
 	}
 	seen := r.provider.Stats()
 	cancel()
 	time.Sleep(time.Hour) // what is on its way comes home
 	return seen
+}
+
+// pull is a worker's loop until ctx ends.
+func (r *rush) pull(ctx context.Context, worker int) {
+	g := r.guards[worker]
+	dice := rand.New(rand.NewPCG(r.seed, uint64(worker)<<32))
+	for ctx.Err() == nil {
+		if int64(worker) >= r.present.Load() {
+			time.Sleep(5 * time.Millisecond)
+			continue
+		}
+		n, _ := g.Take(ctx, 512)
+		brief(dice, 2*time.Millisecond) // the fetch
+		ids := r.fetch(n)
+		g.Give(n - len(ids))
+		for _, id := range ids {
+			go r.work(ctx, g, id)
+		}
+		if len(ids) == 0 {
+			time.Sleep(5 * time.Millisecond)
+		}
+	}
 }
 
 func brief(dice *rand.Rand, most time.Duration) {
@@ -76,19 +124,19 @@ func (r *rush) fetch(n int) (ids []int) {
 			continue
 		default:
 		}
-		if r.begun == r.jobs {
+		next := int(r.begun.Add(1)) - 1
+		if next >= r.jobs {
 			break
 		}
-		ids = append(ids, r.begun)
-		r.begun++
+		ids = append(ids, next)
 	}
 	return ids
 }
 
-func (r *rush) work(ctx context.Context, id int) {
+func (r *rush) work(ctx context.Context, g *policy.Guard, id int) {
 	dice := rand.New(rand.NewPCG(r.seed, uint64(id)+1))
 	task := policy.Task{Key: strconv.Itoa(id), Allowed: 5, Call: policy.Call{Body: r.body(id)}}
-	got := r.guard.DoTask(ctx, task, func(context.Context) policy.Reply {
+	got := g.DoTask(ctx, task, func(context.Context) policy.Reply {
 		brief(dice, 2*time.Millisecond) // the way there
 		reply := r.ask(task)
 		brief(dice, time.Millisecond) // and back
@@ -99,6 +147,10 @@ func (r *rush) work(ctx context.Context, id int) {
 		return
 	}
 	d := policy.Decide(got.Fault, policy.History{}, len(got.Attempts), got.Evidence, policy.Terms{Attempts: 5}, time.Now())
+	if d.Outcome == policy.Dead {
+		r.dead.Add(1)
+		return
+	}
 	time.Sleep(d.Delay)
 	r.again <- id
 }

@@ -1,159 +1,171 @@
 package policy
 
 import (
-	"net/textproto"
+	"bytes"
+	"errors"
+	"net"
 	"strconv"
+	"strings"
 
 	"github.com/go-json-experiment/json/jsontext"
 )
 
-// Answer is what an answer says about itself: which model gave it, why it ended and what it
-// used. Fields that the provider left out are zero.
-type Answer struct {
-	Model        string
-	FinishReason string
-	InputTokens  int
-	OutputTokens int
+// Usage is what a call used, in tokens. Input counts all of it, what the provider's cache read
+// (Cached) and wrote (CacheWrites) among it.
+type Usage struct {
+	Input, Cached, CacheWrites, Output int64
 }
 
-// answerReader also keeps what goes over the reason that the answer itself gives for its end.
-type answerReader struct {
-	Answer
-	refused    bool
-	incomplete string
-}
+// Tokens are those of prompt and answer together.
+func (u Usage) Tokens() int64 { return u.Input + u.Output }
 
-// ReadAnswer reads the members of an OpenAI or Anthropic answer that nightshift counts. It is
-// on the path of every answer and skips the text.
-func ReadAnswer(body []byte) Answer {
-	var a answerReader
-	members(decoder(body), a.note)
-	switch {
-	case a.refused:
-		a.FinishReason = finishRefusal
-	case a.incomplete != "":
-		a.FinishReason = a.incomplete
-	}
-	return a.Answer
-}
-
-// members reads an object and hands each member's name, in quotes, to note, which must read
-// the value and says whether it could. It stops at the first fault.
-func members(d *jsontext.Decoder, note func(name string, d *jsontext.Decoder) bool) bool {
-	if t, err := d.ReadToken(); err != nil || t.Kind() != '{' {
-		return false
-	}
-	for d.PeekKind() == '"' {
-		name, err := d.ReadValue()
-		if err != nil || !note(string(name), d) {
-			return false
+// ReadUsage reads what a reply says of the tokens it used; false when it does not say.
+func ReadUsage(body []byte) (u Usage, known bool) {
+	members(decoder(body), func(name string, d *jsontext.Decoder) bool {
+		if name == `"usage"` && d.PeekKind() == '{' {
+			known = true
+			return members(d, u.note)
 		}
-	}
-	_, err := d.ReadToken()
-	return err == nil
-}
-
-func (a *answerReader) note(name string, d *jsontext.Decoder) bool {
-	switch kind := d.PeekKind(); {
-	case name == `"model"` && kind == '"':
-		return readString(d, &a.Model)
-	case (name == `"stop_reason"` || name == `"status"`) && kind == '"':
-		return readString(d, &a.FinishReason)
-	case name == `"choices"` && kind == '[':
-		return a.choices(d)
-	case name == `"usage"` && kind == '{':
-		return members(d, a.usage)
-	case name == `"incomplete_details"` && kind == '{':
-		return members(d, a.details)
-	}
-	return d.SkipValue() == nil
-}
-
-// choices reads the finish reason of the first choice.
-func (a *answerReader) choices(d *jsontext.Decoder) bool {
-	if _, err := d.ReadToken(); err != nil {
-		return false
-	}
-	if d.PeekKind() == '{' && !members(d, a.choice) {
-		return false
-	}
-	for d.PeekKind() != ']' {
-		if d.SkipValue() != nil {
-			return false
-		}
-	}
-	_, err := d.ReadToken()
-	return err == nil
-}
-
-// choice reads why the answer ended. OpenAI tells a refusal by a member of the message alone.
-func (a *answerReader) choice(name string, d *jsontext.Decoder) bool {
-	switch kind := d.PeekKind(); {
-	case name == `"finish_reason"` && kind == '"':
-		return readString(d, &a.FinishReason)
-	case name == `"message"` && kind == '{':
-		return members(d, a.message)
-	}
-	return d.SkipValue() == nil
-}
-
-func (a *answerReader) message(name string, d *jsontext.Decoder) bool {
-	text := ""
-	if name != `"refusal"` || d.PeekKind() != '"' {
 		return d.SkipValue() == nil
-	}
-	ok := readString(d, &text)
-	a.refused = a.refused || text != ""
-	return ok
+	})
+	return u, known && u.Tokens() > 0
 }
 
-// details reads what the Responses API says beside the status "incomplete".
-func (a *answerReader) details(name string, d *jsontext.Decoder) bool {
-	if name == `"reason"` && d.PeekKind() == '"' {
-		return readString(d, &a.incomplete)
+func (u *Usage) note(name string, d *jsontext.Decoder) bool {
+	if strings.HasSuffix(name, `_tokens_details"`) && d.PeekKind() == '{' {
+		return members(d, u.note)
 	}
-	return d.SkipValue() == nil
+	return readTokens(d, map[string]*int64{
+		`"prompt_tokens"`: &u.Input, `"input_tokens"`: &u.Input,
+		`"completion_tokens"`: &u.Output, `"output_tokens"`: &u.Output,
+		`"cached_tokens"`: &u.Cached, `"cache_creation_tokens"`: &u.CacheWrites,
+	}[name])
 }
 
-func (a *answerReader) usage(name string, d *jsontext.Decoder) bool {
+// readTokens reads a count into n; what is no number, or nobody's, counts for nothing.
+func readTokens(d *jsontext.Decoder, n *int64) bool {
 	v, err := d.ReadValue()
 	if err != nil {
 		return false
 	}
-	n, err := strconv.Atoi(string(v))
-	if err != nil { // details and nulls
-		return true
-	}
-	switch name {
-	case `"prompt_tokens"`, `"input_tokens"`:
-		a.InputTokens = n
-	case `"completion_tokens"`, `"output_tokens"`:
-		a.OutputTokens = n
+	if got, err := strconv.ParseFloat(string(v), 64); err == nil && n != nil {
+		*n = int64(min(max(got, 0), maxTokens))
 	}
 	return true
 }
 
-func readString(d *jsontext.Decoder, s *string) bool {
-	t, err := d.ReadToken()
-	if err != nil {
-		return false
-	}
-	*s = t.String()
-	return true
+// Request is what a request's body says of what it may cost.
+type Request struct {
+	Model string
+	// MaxOutput is the longest answer it allows in tokens; 0 when it does not say.
+	MaxOutput int64
+	// Choices is how many answers it asks for, at least 1.
+	Choices int64
 }
 
-// RequestID is the provider's own name for a call, for its support; empty when it gave none.
-func RequestID(h textproto.MIMEHeader) string {
-	return requestID(Reply{Header: h}, "")
-}
-
-// RequestModel is the model that a request names; "" where it names none.
-func RequestModel(body []byte) (model string) {
+// ReadRequest reads the members of a request's body that bound its cost.
+func ReadRequest(body []byte) Request {
+	r := Request{Choices: 1}
 	members(decoder(body), func(name string, d *jsontext.Decoder) bool {
-		if name == `"model"` && d.PeekKind() == '"' {
-			return readString(d, &model)
+		var n int64
+		switch name {
+		case `"model"`:
+			if d.PeekKind() == '"' {
+				return readString(d, &r.Model)
+			}
+		case `"max_tokens"`, `"max_completion_tokens"`, `"max_output_tokens"`:
+			ok := readTokens(d, &n)
+			r.MaxOutput = max(r.MaxOutput, n)
+			return ok
+		case `"n"`, `"best_of"`:
+			ok := readTokens(d, &n)
+			r.Choices = max(r.Choices, n)
+			return ok
 		}
 		return d.SkipValue() == nil
 	})
-	return model
+	return r
+}
+
+// What a prompt may come to beyond its text: what the model's template adds, what the provider
+// says of tools, and each picture, sound or file it points to (OpenAI's largest picture is below
+// 50,000).
+const (
+	hiddenTokens = 256
+	toolTokens   = 1024
+	partTokens   = 50_000
+)
+
+// WorstUsage bounds what a call may use. A token of text is at least one byte of the request, so
+// the bound holds for every tokenizer; it is some four times what a usual prompt uses, which is
+// given back when the reply says so. longest is the model's longest answer in tokens, for a request
+// that sets no limit of its own.
+func WorstUsage(path string, body []byte, r Request, longest int) Usage {
+	u := Usage{Input: int64(len(body)) + hiddenTokens}
+	if bytes.Contains(body, []byte(`"tools"`)) || bytes.Contains(body, []byte(`"functions"`)) {
+		u.Input += toolTokens
+	}
+	for _, part := range []string{`"image_url"`, `"input_image"`, `"input_audio"`, `"input_file"`, `"file"`} {
+		u.Input += partTokens * int64(bytes.Count(body, []byte(part)))
+	}
+	if WritesText(path) {
+		u.Output = r.MaxOutput
+		if u.Output == 0 {
+			u.Output = int64(longest)
+			if longest == 0 {
+				u.Output = DefaultMaxOutput
+			}
+		}
+		u.Output *= min(r.Choices, 1000)
+	}
+	u.Input, u.Output = min(u.Input, maxTokens), min(u.Output, maxTokens)
+	return u
+}
+
+// WritesText says whether an endpoint's answer is paid by its length.
+func WritesText(path string) bool {
+	return !strings.HasSuffix(path, "/embeddings") && !strings.HasSuffix(path, "/moderations")
+}
+
+// Charge says whether a reply was paid for, as far as it can be told.
+type Charge uint8
+
+// What a reply may cost.
+const (
+	// NoCharge: the provider refused the call, or it never got there.
+	NoCharge Charge = iota
+	// Charged for the usage that the reply names.
+	Charged
+	// MaybeCharged: the provider may have worked, and nothing says how much.
+	MaybeCharged
+)
+
+// ReadCharge tells what a reply costs. Providers charge for no refusal; but a gateway's 502 or
+// 504, a reply cut short and one that never came may stand for work that was done.
+func ReadCharge(r *Reply) (Usage, Charge) {
+	switch {
+	case r.Status == 0 && neverSent(r.Err):
+		return Usage{}, NoCharge
+	case r.Status >= 200 && r.Status < 300 && r.Err == nil:
+		if u, ok := ReadUsage(r.Body); ok {
+			return u, Charged
+		}
+	case r.Status >= 300 && !gatewayFailed(r.Status):
+		return Usage{}, NoCharge
+	}
+	return Usage{}, MaybeCharged
+}
+
+// gatewayFailed tells the statuses that say nothing of the provider behind a gateway.
+func gatewayFailed(status int) bool {
+	return status == 408 || status == 499 || status == 502 || status == 504 || status >= 520 && status != 529
+}
+
+// neverSent says whether a call failed before a byte of it left.
+func neverSent(err error) bool {
+	if _, ok := errors.AsType[*net.DNSError](err); ok {
+		return true
+	}
+	dial, ok := errors.AsType[*net.OpError](err)
+	return ok && dial.Op == "dial"
 }

@@ -5,6 +5,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -47,22 +48,23 @@ func (c away) batch() string {
 	return c.args[1]
 }
 
-// prepare makes a store with a batch a of dead letters and a batch b on the queue.
+// prepare makes a store with a batch a that has dead letters and a batch b on the queue.
 func (c away) prepare(t *testing.T, dir string, p *provider) []string {
 	t.Helper()
-	bad := func(int) string { return "[[sim:400]]" }
+	bad := func(i int) string {
+		if i%3 == 0 {
+			return "[[sim:400]]"
+		}
+		return plain(i)
+	}
 	a, b := prompts(t, dir, "a", 600, bad), prompts(t, dir, "b", 600, plain)
 	if err := os.Rename(b, filepath.Join(dir, "b.jsonl")); err != nil {
 		t.Fatal(err)
 	}
 	start(t, dir, "submit", a, "--batch", "a", "--queue", "q", "--store", "store").must(exitOK)
-	flood := filepath.Join(dir, "nightshift.yaml")
-	if err := os.WriteFile(flood, []byte("store: store\n"), 0o600); err != nil {
-		t.Fatal(err)
-	}
 	worker(t, dir, p, "--drain").must(exitOK)
-	start(t, dir, "submit", "b.jsonl", "--batch", "b", "--queue", "idle").must(exitOK)
-	args := append([]string(nil), c.args...)
+	start(t, dir, "submit", "b.jsonl", "--batch", "b", "--queue", "idle", "--store", "store").must(exitOK)
+	args := append(slices.Clone(c.args), "--store", "store")
 	for i := range args {
 		if args[i] == "prompts" {
 			args[i] = prompts(t, dir, "more", 8_000, plain)
@@ -105,7 +107,7 @@ type places struct{ Total, Queued, Running, Waiting, Answered, Dead, Cancelled, 
 // and after a deletion, there is none.
 func (c away) adds(t *testing.T, dir string, code int) places {
 	t.Helper()
-	look := start(t, dir, "status", c.batch(), "--json")
+	look := start(t, dir, "status", c.batch(), "--json", "--store", "store")
 	if look.code() != exitOK && strings.Contains(look.stderr.String(), "no such batch") && (code != exitOK || c.total == 0) {
 		return places{}
 	}
