@@ -101,7 +101,16 @@ func (c away) survive(t *testing.T, p *provider) {
 }
 
 // places is where the jobs of a batch are.
-type places struct{ Total, Queued, Running, Waiting, Answered, Dead, Cancelled, Missing int }
+type places struct {
+	Total     int `json:"total"`
+	Queued    int `json:"queued"`
+	Running   int `json:"running"`
+	Waiting   int `json:"waiting"`
+	Answered  int `json:"answered"`
+	Dead      int `json:"dead"`
+	Cancelled int `json:"cancelled"`
+	Missing   int `json:"missing"`
+}
 
 // adds wants the counts of the batch to add up. Before the first chunk of a submission was stored,
 // and after a deletion, there is none.
@@ -112,7 +121,9 @@ func (c away) adds(t *testing.T, dir string, code int) places {
 		return places{}
 	}
 	look.must(exitOK)
-	var r struct{ Batches []places }
+	var r struct {
+		Batches []places `json:"batches"`
+	}
 	if err := json.Unmarshal([]byte(look.stdout.String()), &r); err != nil || len(r.Batches) != 1 {
 		t.Fatalf("%v: %.400s", err, look.stdout)
 	}

@@ -31,7 +31,8 @@ func (a *app) printReplayCost(ctx context.Context, s *session, f consumer.Filter
 	}
 	for _, name := range slices.Sorted(maps.Keys(c.queues)) {
 		printf(a.stdout, "\nestimate for queue %s\n", name)
-		c.queues[name].sum().print(a.stdout)
+		sum := c.queues[name].sum()
+		sum.print(a.stdout)
 	}
 	if c.odd > 0 {
 		printf(a.stdout, "\n%s not counted: no job can be made of it\n", plural(c.odd, "dead letter"))
@@ -92,7 +93,7 @@ func (c *replayCost) letter(ctx context.Context, t *tokenCounter, l *consumer.De
 		c.mu.Lock()
 		defer c.mu.Unlock()
 		c.odd++
-		return nil //nolint:nilerr // those that are no jobs are counted
+		return nil
 	}
 	queue := c.queueOf(firstOf(c.replay.Queue, l.Queue))
 	one, err := queue.job(t, job)

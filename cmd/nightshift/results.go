@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"nightshift/consumer"
+	"nightshift/producer"
 )
 
 func (a *app) resultsCommand() *cobra.Command {
@@ -89,6 +90,9 @@ func (s *session) knows(ctx context.Context, batch string) error {
 	_, err := s.producer.Batch(ctx, batch)
 	if err == nil {
 		return nil
+	}
+	if !producer.ValidName(batch) { // it might stand for several in a subject
+		return noBatch(err)
 	}
 	if c, cerr := s.store.Count(ctx, batch); cerr == nil && c.Ended() > 0 {
 		return nil

@@ -28,7 +28,9 @@ func newerCmd(ts *testscript.TestScript, _ bool, args []string) {
 		Name: producer.Stream, Subjects: []string{"jobs.>"}, Metadata: map[string]string{"nightshift.format": args[1]},
 	})
 	data, rerr := os.ReadFile(filepath.Join(dir, "broker.json"))
-	var a struct{ Token string }
+	var a struct {
+		Token string `json:"token"`
+	}
 	ts.Check(errors.Join(err, rerr, json.Unmarshal(data, &a)))
 	ts.Setenv(args[0], strings.Replace(b.URL(), "://", "://"+a.Token+"@", 1))
 }

@@ -78,6 +78,9 @@ func (a *app) submit(ctx context.Context, path string) (err error) {
 	if errors.Is(err, producer.ErrCancelled) {
 		return hint(err, "--again puts back what has no ending")
 	}
+	if errors.Is(err, context.Canceled) && ctx.Err() != nil {
+		err = errors.New("interrupted")
+	}
 	if err != nil {
 		return hint(fmt.Errorf("%w; %s of %s jobs are on the queue", err, thousands(b.Published), thousands(b.Total)),
 			"run the same command again to go on")
