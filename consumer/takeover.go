@@ -49,7 +49,7 @@ func (s *Store) TakeOver(ctx context.Context, alive func(Worker) bool) error {
 // cancelAgain takes the jobs of cancelled batches off their queues once more: a broker that is
 // killed may forget that it removed them, and a consumer that has passed them never sees them.
 func (s *Store) cancelAgain(ctx context.Context, jobs jetstream.Stream) error {
-	again, err := present(ctx, s.fleet, cancelPrefix, func(e jetstream.KeyValueEntry) (again func() error, err error) {
+	again, err := present(ctx, s.fleet, cancelPrefix, func(e jetstream.KeyValueEntry) (func() error, error) {
 		var mark cancelMark
 		if err := json.Unmarshal(e.Value(), &mark); err != nil {
 			return nil, fmt.Errorf("decode %s: %w", e.Key(), err)

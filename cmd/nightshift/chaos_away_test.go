@@ -85,7 +85,8 @@ func (c away) survive(t *testing.T, p *provider) {
 	code := cmd.code()
 	t.Logf("killed after %v, exit code %d", after, code)
 	words := cmd.stderr.String()
-	if code != exitOK && (code != exitError || strings.Count(words, "nightshift: ") != 1 || !strings.Contains(words, "\nhint: ")) {
+	clear := code == exitError && strings.Count(words, "nightshift: ") == 1 && strings.Contains(words, "\nhint: ")
+	if code != exitOK && !clear {
 		t.Errorf("exit code %d:\n%.2000s", code, words)
 	}
 	if c.total > 0 || code != exitOK {
@@ -117,7 +118,8 @@ type places struct {
 func (c away) adds(t *testing.T, dir string, code int) places {
 	t.Helper()
 	look := start(t, dir, "status", c.batch(), "--json", "--store", "store")
-	if look.code() != exitOK && strings.Contains(look.stderr.String(), "no such batch") && (code != exitOK || c.total == 0) {
+	none := look.code() != exitOK && strings.Contains(look.stderr.String(), "no such batch")
+	if none && (code != exitOK || c.total == 0) {
 		return places{}
 	}
 	look.must(exitOK)
