@@ -63,7 +63,7 @@ func mustBe(t *testing.T, err error) {
 // job ends once and is called once.
 func TestReplayKilledAgainAndAgain(t *testing.T) {
 	t.Parallel()
-	letters, kills := 15_000, 20
+	letters, kills := 8_000, 8
 	if testing.Short() {
 		letters, kills = 4_000, 5
 	}
