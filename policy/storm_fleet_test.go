@@ -32,7 +32,7 @@ func TestStormOfRates(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
 			w := worst{used: 1}
-			for seed := range uint64(10) {
+			for seed := range seeds(t) {
 				synctest.Test(t, func(t *testing.T) {
 					c := c
 					c.sim.Latency, c.sim.Sigma, c.sim.Seed = 400*time.Millisecond, .5, seed
@@ -73,7 +73,7 @@ func TestStormOfWorkersThatComeAndGo(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			w := worst{used: 1}
-			for seed := range uint64(5) {
+			for seed := range seeds(t) {
 				synctest.Test(t, func(t *testing.T) {
 					c := c
 					c.Latency, c.Sigma, c.Seed = 400*time.Millisecond, .5, seed

@@ -2,6 +2,7 @@ package policy_test
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"fmt"
 	"math"
@@ -9,6 +10,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/textproto"
+	"os"
 	"strconv"
 	"sync/atomic"
 	"testing"
@@ -172,6 +174,16 @@ func prompts(seed uint64, least, most float64) func(int) []byte {
 	}
 }
 
+// seeds is how many nights a storm is tried on: a few, or many where STORM_SEEDS says so.
+func seeds(t *testing.T) uint64 {
+	t.Helper()
+	n, err := strconv.ParseUint(cmp.Or(os.Getenv("STORM_SEEDS"), "2"), 10, 64)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return n
+}
+
 // worst keeps the worst figures of several seeds.
 type worst struct{ used, refused float64 }
 
@@ -192,7 +204,7 @@ func (w *worst) want(t *testing.T, used, refused float64) {
 func TestStormOfTokens(t *testing.T) {
 	t.Parallel()
 	w := worst{used: 1}
-	for seed := range uint64(20) {
+	for seed := range seeds(t) {
 		synctest.Test(t, func(t *testing.T) {
 			c := sim.Config{TPM: 200_000, Latency: 400 * time.Millisecond, Sigma: .5, Seed: seed}
 			s := newRush(c, 640, prompts(seed, 50, 8000)).run(t, 20*time.Minute)
@@ -209,7 +221,7 @@ func TestStormOfTokens(t *testing.T) {
 func TestStormOfSteps(t *testing.T) {
 	t.Parallel()
 	w := worst{used: 1}
-	for seed := range uint64(3) {
+	for seed := range seeds(t) {
 		synctest.Test(t, func(t *testing.T) {
 			const step, latency = 20 * time.Second, 400 * time.Millisecond
 			c := sim.Config{Capacity: 64, Latency: latency, Sigma: .5, Seed: seed}

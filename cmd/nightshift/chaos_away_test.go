@@ -85,8 +85,8 @@ func (c away) survive(t *testing.T, p *provider) {
 	code := cmd.code()
 	t.Logf("killed after %v, exit code %d", after, code)
 	words := cmd.stderr.String()
-	clear := code == exitError && strings.Count(words, "nightshift: ") == 1 && strings.Contains(words, "\nhint: ")
-	if code != exitOK && !clear {
+	clean := code == exitError && strings.Count(words, "nightshift: ") == 1 && strings.Contains(words, "\nhint: ")
+	if code != exitOK && !clean {
 		t.Errorf("exit code %d:\n%.2000s", code, words)
 	}
 	if c.total > 0 || code != exitOK {
