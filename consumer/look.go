@@ -93,7 +93,10 @@ func scanFrom(
 			yield(nil, fmt.Errorf("read %s: %w", filter, err))
 			return
 		}
-		defer it.Stop()
+		defer func() {
+			it.Stop()
+			dismiss(ctx, s, cons)
+		}()
 		for {
 			m, err := it.Next(jetstream.NextMaxWait(scanWait))
 			if err != nil {
@@ -105,6 +108,16 @@ func scanFrom(
 				return
 			}
 		}
+	}
+}
+
+// dismiss removes the consumer of a scan, which the broker would keep for minutes: with every purge
+// it counts anew what each of them has before it.
+func dismiss(ctx context.Context, s jetstream.Stream, cons jetstream.Consumer) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), tellWait)
+	defer cancel()
+	if info := cons.CachedInfo(); info != nil {
+		_ = s.DeleteConsumer(ctx, info.Name) // the broker removes it in the end
 	}
 }
 
