@@ -35,6 +35,8 @@ type Ledger struct {
 	Finish map[string]int `json:"finish_reasons,omitempty"`
 	// Latency counts the answering calls by their time.
 	Latency Histogram `json:"latency,omitempty"`
+	// Unread is how many endings are not folded yet, for lack of time; the figures are of the others.
+	Unread int `json:"unread,omitempty"`
 }
 
 // Counts is the part of the ledger that Count tells, exactly as of the markers.
@@ -115,16 +117,9 @@ func newCheckpoint(revision uint64) *checkpoint {
 // An answer stays, but the marker of a dead job goes when it is replayed. That is seen by
 // counting: when fewer endings stand up to the checkpoint than were folded, all are folded anew.
 func (s *Store) Ledger(ctx context.Context, batch string, limit int) (*Ledger, error) {
-	cp, err := s.checkpoint(ctx, batch)
+	cp, err := s.begin(ctx, batch)
 	if err != nil {
 		return nil, err
-	}
-	standing, err := s.standing(ctx, batch, cp.Sequence)
-	if err != nil {
-		return nil, err
-	}
-	if standing < cp.Ledger.Answered+cp.Ledger.Dead {
-		cp = newCheckpoint(cp.revision)
 	}
 	if limit > 0 {
 		n, err := countFrom(ctx, s.results, resultSubject(batch, ">"), cp.Sequence+1)
@@ -132,11 +127,41 @@ func (s *Store) Ledger(ctx context.Context, batch string, limit int) (*Ledger, e
 			return nil, err
 		}
 	}
-	return &cp.Ledger, s.foldOn(ctx, batch, cp)
+	return &cp.Ledger, s.foldOn(ctx, batch, cp, time.Time{})
 }
 
-// foldOn adds what is new to a checkpoint.
-func (s *Store) foldOn(ctx context.Context, batch string, cp *checkpoint) error {
+// LedgerWithin is Ledger of as many endings as can be folded within a time. Whoever asks next goes
+// on from there.
+func (s *Store) LedgerWithin(ctx context.Context, batch string, within time.Duration) (*Ledger, error) {
+	until := time.Now().Add(within)
+	cp, err := s.begin(ctx, batch)
+	if err == nil {
+		err = s.foldOn(ctx, batch, cp, until)
+	}
+	if err != nil {
+		return nil, err
+	}
+	if time.Now().After(until) {
+		cp.Ledger.Unread, err = countFrom(ctx, s.results, resultSubject(batch, ">"), cp.Sequence+1)
+	}
+	return &cp.Ledger, err
+}
+
+// begin reads the checkpoint of a batch, or begins anew where it does not hold any more.
+func (s *Store) begin(ctx context.Context, batch string) (*checkpoint, error) {
+	cp, err := s.checkpoint(ctx, batch)
+	if err != nil {
+		return nil, err
+	}
+	standing, err := s.standing(ctx, batch, cp.Sequence)
+	if standing < cp.Ledger.Answered+cp.Ledger.Dead {
+		cp = newCheckpoint(cp.revision)
+	}
+	return cp, err
+}
+
+// foldOn adds what is new to a checkpoint, until a time if there is one.
+func (s *Store) foldOn(ctx context.Context, batch string, cp *checkpoint, until time.Time) error {
 	fresh := 0
 	for m, err := range scanFrom(ctx, s.results, resultSubject(batch, ">"), cp.Sequence+1, true) {
 		if err != nil {
@@ -156,6 +181,9 @@ func (s *Store) foldOn(ctx context.Context, batch string, cp *checkpoint) error 
 			if err := s.saveCheckpoint(ctx, batch, cp); err != nil {
 				return err
 			}
+		}
+		if !until.IsZero() && time.Now().After(until) {
+			break
 		}
 	}
 	if fresh == 0 {

@@ -1,6 +1,7 @@
 package consumer_test
 
 import (
+	"fmt"
 	"testing"
 	"time"
 
@@ -95,5 +96,31 @@ func TestLedgerFollowsEndings(t *testing.T) {
 	}
 	if l, err := w.store.Ledger(t.Context(), "b", 1); err != nil || l == nil {
 		t.Errorf("nothing new: %v, %v", l, err)
+	}
+}
+
+// A batch too large for the time is folded in several looks, each from where the last one ended.
+func TestLedgerWithin(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, "")
+	const n = 3000
+	for i := range n {
+		w.end(t, "b", fmt.Sprintf("job-%d", i), "answer", `{"call":"c","calls":1,"input_tokens":2}`, "{}")
+	}
+	looks, last := 0, 0
+	for {
+		l, err := w.store.LedgerWithin(t.Context(), "b", time.Nanosecond)
+		check(t, err)
+		if l.Answered+l.Unread != n || l.InputTokens != 2*l.Answered || l.Answered <= last {
+			t.Fatalf("after %d looks, the last of %d: %+v", looks, last, l)
+		}
+		if looks, last = looks+1, l.Answered; looks == 20 {
+			break
+		}
+	}
+	l, err := w.store.LedgerWithin(t.Context(), "b", time.Minute)
+	check(t, err)
+	if l.Answered != n || l.Unread != 0 {
+		t.Errorf("%+v", l)
 	}
 }

@@ -94,6 +94,9 @@ func (b batchStatus) printLedger(field func(string, string, ...any)) {
 	if l.Answered+l.Dead == 0 {
 		return
 	}
+	if l.Unread > 0 {
+		field("so far", "these are of %s endings; ask again for the other %s", thousands(l.Answered+l.Dead), thousands(l.Unread))
+	}
 	if l.Answered > 0 {
 		field("finish", "%s", finishText(l.Finish))
 		field("latency", "p50 %s, p95 %s, p99 %s", l.Latency.Quantile(0.5), l.Latency.Quantile(0.95),

@@ -120,7 +120,11 @@ func laneOf(lanes []consumer.LaneState, b producer.Batch) consumer.LaneState {
 	return lanes[i]
 }
 
-// batchStatus counts one batch. limit bounds what is folded for it: 0 is all, below that nothing.
+// foldTime is how long the details of one batch are read; a million endings take several looks.
+const foldTime = 600 * time.Millisecond
+
+// batchStatus counts one batch. limit bounds what is folded for it: 0 is as much as time allows, below
+// that nothing.
 func (s *session) batchStatus(
 	ctx context.Context, b producer.Batch, l consumer.LaneState, workers []consumer.Worker, limit int,
 ) (batchStatus, error) {
@@ -132,12 +136,16 @@ func (s *session) batchStatus(
 	if st.Budget, err = s.budgetOf(ctx, b.ID); err != nil && !errors.Is(err, consumer.ErrNoBudget) {
 		return st, err
 	}
-	if limit >= 0 {
-		if st.Ledger, err = s.store.Ledger(ctx, b.ID, limit); err != nil {
-			return st, err
-		}
+	switch {
+	case limit == 0:
+		st.Ledger, err = s.store.LedgerWithin(ctx, b.ID, foldTime)
+	case limit > 0:
+		st.Ledger, err = s.store.Ledger(ctx, b.ID, limit)
 	}
-	if st.Ledger != nil {
+	if err != nil {
+		return st, err
+	}
+	if st.Ledger != nil && st.Ledger.Unread == 0 {
 		c = st.Ledger.Counts()
 	}
 	st.Tally = consumer.NewTally(b, c, l, consumer.Running(workers, b.Queue, b.ID))
