@@ -38,7 +38,7 @@ type metered struct {
 // completion makes a chat.completion of an answer. An answer that is OpenAI's already, as some
 // gateways give whatever was asked, stays as it is.
 func (p *Provider) completion(body []byte) ([]byte, error) {
-	if given(chat.Get(body, "choices")) != nil {
+	if chat.Given(chat.Get(body, "choices")) != nil {
 		return body, nil
 	}
 	var r reply
@@ -87,12 +87,12 @@ func speech(blocks []said) chat.Message {
 func arguments(input jsontext.Value) string {
 	var cut string
 	switch {
-	case given(input) == nil:
+	case chat.Given(input) == nil:
 		return "{}"
 	case input.Kind() == '"' && chat.Decode(input, &cut) == nil:
 		return cut
 	}
-	return compact(input)
+	return chat.Compact(input)
 }
 
 // finish maps a stop_reason to a finish_reason. What is new to it ended somehow.

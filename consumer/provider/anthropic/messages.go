@@ -108,9 +108,9 @@ func (m *message) blocks(at string) ([]block, error) {
 
 func (m *message) assistant(said []block, at string) ([]block, error) {
 	switch {
-	case given(m.FunctionCall) != nil:
+	case chat.Given(m.FunctionCall) != nil:
 		return nil, &chat.Refusal{Param: at + ".function_call", Why: "is not supported by Anthropic: use tool_calls"}
-	case given(m.Audio) != nil:
+	case chat.Given(m.Audio) != nil:
 		return nil, &chat.Refusal{Param: at + ".audio", Why: "is not supported by Anthropic"}
 	case m.Refusal != "":
 		said = append(said, block{Type: "text", Text: m.Refusal})
@@ -136,7 +136,7 @@ type part struct {
 
 // content makes blocks of a text or of parts. Empty texts are left out: Anthropic refuses them.
 func content(v jsontext.Value, at string, images bool) ([]block, error) {
-	if given(v) == nil {
+	if chat.Given(v) == nil {
 		return nil, nil
 	}
 	if v.Kind() == '"' {
@@ -164,7 +164,7 @@ func content(v jsontext.Value, at string, images bool) ([]block, error) {
 }
 
 func (p *part) block(at string, images bool) (block, error) {
-	b := block{Type: "text", Text: p.Text, CacheControl: given(p.CacheControl)}
+	b := block{Type: "text", Text: p.Text, CacheControl: chat.Given(p.CacheControl)}
 	switch {
 	case p.Type == "text":
 		return b, nil

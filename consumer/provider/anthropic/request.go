@@ -3,7 +3,6 @@ package anthropic
 import (
 	"bytes"
 	"errors"
-	"slices"
 	"strings"
 
 	"github.com/go-json-experiment/json"
@@ -93,8 +92,8 @@ func (p *Provider) translate(line []byte) ([]byte, error) {
 		return nil, err
 	}
 	r := request{
-		Model: given(q.Model), MaxTokens: int64(p.c.MaxTokens), Temperature: q.Temperature, TopP: q.TopP,
-		TopK: given(q.TopK), Thinking: given(q.Thinking), Stream: p.c.Stream,
+		Model: chat.Given(q.Model), MaxTokens: int64(p.c.MaxTokens), Temperature: q.Temperature, TopP: q.TopP,
+		TopK: chat.Given(q.TopK), Thinking: chat.Given(q.Thinking), Stream: p.c.Stream,
 	}
 	if p.c.Model != "" {
 		r.Model = chat.String("model", p.c.Model).Value
@@ -122,11 +121,7 @@ func (p *Provider) translate(line []byte) ([]byte, error) {
 
 // check refuses what asks Anthropic for something it does not do.
 func (q *question) check() error {
-	for _, m := range []struct {
-		name    string
-		value   jsontext.Value
-		nothing []string // values that ask for nothing
-	}{
+	if err := chat.Unsupported("Anthropic", []chat.Ask{
 		{"n", q.N, []string{"1"}},
 		{"logprobs", q.LogProbs, []string{"false"}},
 		{"top_logprobs", q.TopLogProbs, []string{"0"}},
@@ -137,10 +132,8 @@ func (q *question) check() error {
 		{"modalities", q.Modalities, []string{`["text"]`}},
 		{"service_tier", q.ServiceTier, []string{`"auto"`, `"default"`}},
 		{"functions", q.Functions, []string{"[]"}},
-	} {
-		if v := given(m.value); v != nil && !slices.Contains(m.nothing, compact(v)) {
-			return &chat.Refusal{Param: m.name, Why: "is not supported by Anthropic with this value"}
-		}
+	}); err != nil {
+		return err
 	}
 	if q.Temperature != nil && *q.Temperature > 1 {
 		return &chat.Refusal{Param: "temperature", Why: "must be at most 1 for Anthropic"}
@@ -148,27 +141,10 @@ func (q *question) check() error {
 	return nil
 }
 
-// compact takes the white space out of a value.
-func compact(v jsontext.Value) string {
-	c := v.Clone()
-	if c.Compact(jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true)) != nil {
-		return string(v)
-	}
-	return string(c)
-}
-
-// given is the value, nil for null: a null member is one that is left out.
-func given(v jsontext.Value) jsontext.Value {
-	if v.Kind() == 'n' {
-		return nil
-	}
-	return v
-}
-
 // texts reads a string or an array of them.
 func texts(v jsontext.Value) ([]string, error) {
 	switch {
-	case given(v) == nil:
+	case chat.Given(v) == nil:
 		return nil, nil
 	case v.Kind() == '"':
 		one := make([]string, 1)

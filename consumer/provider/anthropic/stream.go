@@ -67,7 +67,7 @@ func (s *stream) Add(e sse.Event) (done bool, err error) {
 		}
 	case v.Type == "message_delta":
 		maps.Copy(s.message, v.Delta)
-		maps.DeleteFunc(v.Usage, func(_ string, n jsontext.Value) bool { return given(n) == nil })
+		maps.DeleteFunc(v.Usage, func(_ string, n jsontext.Value) bool { return chat.Given(n) == nil })
 		maps.Copy(s.usage, v.Usage)
 	case v.Type == "message_stop":
 		s.stopped = true
@@ -77,7 +77,7 @@ func (s *stream) Add(e sse.Event) (done bool, err error) {
 
 // count takes over what the message's start says of its usage.
 func (s *stream) count(usage jsontext.Value) error {
-	if given(usage) != nil && chat.Decode(usage, &s.usage) != nil {
+	if chat.Given(usage) != nil && chat.Decode(usage, &s.usage) != nil {
 		return errEvent
 	}
 	return nil
@@ -110,7 +110,7 @@ func (b *blockInFlight) grow(delta object) error {
 
 // Whole says whether all has come but the last event.
 func (s *stream) Whole() bool {
-	return s.stopped || s.message != nil && given(s.message["stop_reason"]) != nil
+	return s.stopped || s.message != nil && chat.Given(s.message["stop_reason"]) != nil
 }
 
 // Body is the whole answer, or the error that came instead.
@@ -146,7 +146,7 @@ func (s *stream) Body() ([]byte, error) {
 func (b *blockInFlight) whole() (object, error) {
 	for name, more := range b.grown {
 		var begun string
-		if v := given(b.object[name]); v != nil && chat.Decode(v, &begun) != nil {
+		if v := chat.Given(b.object[name]); v != nil && chat.Decode(v, &begun) != nil {
 			return nil, errEvent
 		}
 		b.object[name] = chat.String(name, begun+string(more)).Value

@@ -31,7 +31,7 @@ func (r *request) equip(q question) error {
 		r.Tools = append(r.Tools, t)
 	}
 	var choice *toolChoice
-	if given(q.ToolChoice) != nil {
+	if chat.Given(q.ToolChoice) != nil {
 		var err error
 		if choice, err = choose(q.ToolChoice); err != nil {
 			return err
@@ -68,10 +68,10 @@ func function(v jsontext.Value, at string) (tool, error) {
 	}
 	t := tool{
 		Name: f.Function.Name, Description: f.Function.Description,
-		InputSchema: given(f.Function.Parameters), CacheControl: given(f.CacheControl),
+		InputSchema: chat.Given(f.Function.Parameters), CacheControl: chat.Given(f.CacheControl),
 	}
 	switch {
-	case t.InputSchema == nil || compact(t.InputSchema) == "{}":
+	case t.InputSchema == nil || chat.Compact(t.InputSchema) == "{}":
 		t.InputSchema = jsontext.Value(`{"type":"object","properties":{}}`)
 	case t.InputSchema.Kind() != '{':
 		return tool{}, &chat.Refusal{Param: at + ".function.parameters", Why: "must be an object"}
@@ -81,7 +81,7 @@ func function(v jsontext.Value, at string) (tool, error) {
 
 // choose reads tool_choice.
 func choose(v jsontext.Value) (*toolChoice, error) {
-	switch compact(v) {
+	switch chat.Compact(v) {
 	case `"auto"`:
 		return &toolChoice{Type: "auto"}, nil
 	case `"none"`:

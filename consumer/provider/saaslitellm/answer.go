@@ -1,7 +1,6 @@
 package saaslitellm
 
 import (
-	"slices"
 	"strings"
 
 	"github.com/go-json-experiment/json/jsontext"
@@ -25,22 +24,13 @@ func check(c policy.Call) error {
 	if chat.Decode(c.Body, &q) != nil {
 		return &chat.Refusal{Param: "body", Why: "is no JSON object"}
 	}
-	for _, m := range []struct {
-		name    string
-		value   jsontext.Value
-		nothing []string // values that ask for nothing
-	}{
+	return chat.Unsupported("a SaaS LiteLLM", []chat.Ask{
 		{"n", q.N, []string{"1"}},
 		{"logprobs", q.LogProbs, []string{"false"}},
 		{"stream", q.Stream, []string{"false"}},
 		{"team_id", q.TeamID, nil}, // the configuration's, as the key is
 		{"job_type", q.JobType, nil},
-	} {
-		if m.value != nil && m.value.Kind() != 'n' && !slices.Contains(m.nothing, string(m.value)) {
-			return &chat.Refusal{Param: m.name, Why: "is not supported by a SaaS LiteLLM with this value"}
-		}
-	}
-	return nil
+	})
 }
 
 // reply is an answer of create-and-call or llm-call.

@@ -75,3 +75,20 @@ func Get(body []byte, name string) jsontext.Value {
 	}
 	return members[name]
 }
+
+// Given is the value, nil for null: a null member is one that is left out.
+func Given(v jsontext.Value) jsontext.Value {
+	if v.Kind() == 'n' {
+		return nil
+	}
+	return v
+}
+
+// Compact takes the white space out of a value.
+func Compact(v jsontext.Value) string {
+	c := v.Clone()
+	if c.Compact(jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true)) != nil {
+		return string(v)
+	}
+	return string(c)
+}

@@ -4,6 +4,9 @@ import (
 	"errors"
 	"net/http"
 	"net/textproto"
+	"slices"
+
+	"github.com/go-json-experiment/json/jsontext"
 
 	"nightshift/policy"
 )
@@ -19,6 +22,24 @@ type Refusal struct {
 
 // Error names the member and the reason, and holds nothing of the request.
 func (r *Refusal) Error() string { return r.Param + " " + r.Why }
+
+// Ask is a member of a request that a provider may have nothing like.
+type Ask struct {
+	Name  string
+	Value jsontext.Value
+	// Nothing lists the values that ask for nothing, without white space.
+	Nothing []string
+}
+
+// Unsupported refuses the first member that asks a provider for what it does not do.
+func Unsupported(provider string, asks []Ask) error {
+	for _, m := range asks {
+		if v := Given(m.Value); v != nil && !slices.Contains(m.Nothing, Compact(v)) {
+			return &Refusal{Param: m.Name, Why: "is not supported by " + provider + " with this value"}
+		}
+	}
+	return nil
+}
 
 // Refuse is the reply that says so: the one OpenAI gives to a bad request. An error that is no
 // Refusal becomes one without a member.
