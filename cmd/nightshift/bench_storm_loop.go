@@ -98,7 +98,7 @@ func loopCall(
 			r.count(0, 1)
 			return
 		}
-		if try < loopTries-1 && !pause(ctx, rand.N(min(loopFirst<<try, loopMost))) { //nolint:gosec // a backoff
+		if try < loopTries-1 && !rested(ctx, rand.N(min(loopFirst<<try, loopMost))) { //nolint:gosec // a backoff
 			return
 		}
 	}
@@ -114,13 +114,10 @@ func loopOnce(ctx context.Context, p *openai.Provider, job *producer.Job, timeou
 	return policy.Classify(p.Call(ctx, policy.Call{ID: benchBatch + "/" + job.ID, Path: job.URL, Body: job.Body}))
 }
 
-func pause(ctx context.Context, d time.Duration) bool {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return true
-	case <-ctx.Done():
-		return false
-	}
+// rested waits, and says whether ctx let it.
+func rested(ctx context.Context, d time.Duration) bool {
+	rest, stop := context.WithTimeout(ctx, d)
+	defer stop()
+	<-rest.Done()
+	return ctx.Err() == nil
 }

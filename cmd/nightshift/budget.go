@@ -34,16 +34,16 @@ func (a *app) budgetCommand() *cobra.Command {
 	return cmd
 }
 
-func (a *app) budget(ctx context.Context, batch string) (err error) {
+func (a *app) budget(ctx context.Context, batch string) error {
 	if err := a.flags.budget.check(); err != nil {
 		return usageError{hint(fmt.Errorf("--usd %v, --tokens %d: %w", a.flags.budget.USD, a.flags.budget.Tokens, err),
 			"such as --usd 50")}
 	}
-	s, err := a.attach(ctx)
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, s.close()) }()
+	return a.attached(ctx, func(s *session) error { return a.showBudget(ctx, s, batch) })
+}
+
+// showBudget raises the budget where the flags say so, and prints it.
+func (a *app) showBudget(ctx context.Context, s *session, batch string) error {
 	if _, err := s.producer.Batch(ctx, batch); err != nil {
 		return noBatch(err)
 	}

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 
 	"github.com/spf13/cobra"
@@ -21,24 +20,17 @@ func (a *app) cancelCommand() *cobra.Command {
 		Example:           "  nightshift cancel b3kq2m7xw4zt --dry-run\n  nightshift cancel b3kq2m7xw4zt --now --yes",
 		Args:              oneArg("BATCH"),
 		ValidArgsFunction: a.completeBatches,
-		RunE:              func(cmd *cobra.Command, args []string) error { return a.cancel(cmd.Context(), args[0]) },
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return a.attached(cmd.Context(), func(s *session) error { return a.cancel(cmd.Context(), s, args[0]) })
+		},
 	}
 	cmd.Flags().BoolVar(&a.flags.now, "now", false, "cut the calls in flight too")
 	a.flags.destroying(cmd.Flags())
 	return cmd
 }
 
-func (a *app) cancel(ctx context.Context, id string) (err error) {
-	s, err := a.attach(ctx)
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, s.close()) }()
-	b, err := s.producer.Batch(ctx, id)
-	if err != nil {
-		return noBatch(err)
-	}
-	t, err := s.store.Tally(ctx, b)
+func (a *app) cancel(ctx context.Context, s *session, id string) error {
+	b, t, err := s.tallied(ctx, id)
 	if err != nil {
 		return err
 	}

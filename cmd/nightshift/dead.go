@@ -148,25 +148,22 @@ func moment(flag, text string) (time.Time, error) {
 }
 
 // letters opens the store for a command on dead letters.
-func (a *app) letters(ctx context.Context, f consumer.Filter, do func(*session) error) (err error) {
-	s, err := a.attach(ctx)
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, s.close()) }()
-	if f.Batch != "" {
-		if err := s.knows(ctx, f.Batch); err != nil {
+func (a *app) letters(ctx context.Context, f consumer.Filter, do func(*session) error) error {
+	return a.attached(ctx, func(s *session) error {
+		if f.Batch != "" {
+			if err := s.knows(ctx, f.Batch); err != nil {
+				return err
+			}
+		}
+		left, err := s.store.Interrupted(ctx)
+		if err != nil {
 			return err
 		}
-	}
-	left, err := s.store.Interrupted(ctx)
-	if err != nil {
-		return err
-	}
-	if left > 0 {
-		printf(a.stderr, "%s of an interrupted replay or discard: the next one does the rest\n", plural(left, "dead letter"))
-	}
-	return wordsOfLetters(do(s), f)
+		if left > 0 {
+			printf(a.stderr, "%s of an interrupted replay or discard: the next one does the rest\n", plural(left, "dead letter"))
+		}
+		return wordsOfLetters(do(s), f)
+	})
 }
 
 // wordsOfLetters adds what to do about an error.

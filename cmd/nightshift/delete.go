@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 
 	"github.com/spf13/cobra"
@@ -21,23 +20,16 @@ func (a *app) deleteCommand() *cobra.Command {
 		Example:           "  nightshift delete b3kq2m7xw4zt --dry-run\n  nightshift delete b3kq2m7xw4zt --yes",
 		Args:              oneArg("BATCH"),
 		ValidArgsFunction: a.completeBatches,
-		RunE:              func(cmd *cobra.Command, args []string) error { return a.delete(cmd.Context(), args[0]) },
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return a.attached(cmd.Context(), func(s *session) error { return a.delete(cmd.Context(), s, args[0]) })
+		},
 	}
 	a.flags.destroying(cmd.Flags())
 	return cmd
 }
 
-func (a *app) delete(ctx context.Context, id string) (err error) {
-	s, err := a.attach(ctx)
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, s.close()) }()
-	b, err := s.producer.Batch(ctx, id)
-	if err != nil {
-		return noBatch(err)
-	}
-	t, err := s.store.Tally(ctx, b)
+func (a *app) delete(ctx context.Context, s *session, id string) error {
+	b, t, err := s.tallied(ctx, id)
 	if err != nil {
 		return err
 	}

@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"maps"
 	"runtime"
@@ -216,18 +215,4 @@ func dollars(m policy.Money, known bool) *float64 {
 		return nil
 	}
 	return &usd
-}
-
-// estimateOf opens the file of an estimate, looks through it and counts.
-func (a *app) estimateOf(ctx context.Context, path string) (err error) {
-	src, err := a.openSource(path)
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, src.Close()) }()
-	report, err := a.validate(ctx, src)
-	if err != nil {
-		return err
-	}
-	return a.estimateFile(ctx, src, report)
 }

@@ -37,16 +37,15 @@ func (a *app) pauseCommand() *cobra.Command {
 	return cmd
 }
 
-func (a *app) pause(ctx context.Context, name, until string, forTime time.Duration) (err error) {
+func (a *app) pause(ctx context.Context, name, until string, forTime time.Duration) error {
 	end, err := a.pauseEnd(until, forTime)
 	if err != nil {
 		return err
 	}
-	s, err := a.attach(ctx)
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, s.close()) }()
+	return a.attached(ctx, func(s *session) error { return a.pauseUntil(ctx, s, name, end) })
+}
+
+func (a *app) pauseUntil(ctx context.Context, s *session, name string, end time.Time) error {
 	p, err := a.scopeOf(ctx, s, name)
 	if err != nil {
 		return err

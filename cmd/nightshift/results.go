@@ -36,16 +36,15 @@ func (a *app) resultsCommand() *cobra.Command {
 	return cmd
 }
 
-func (a *app) results(ctx context.Context, batch string) (err error) {
+func (a *app) results(ctx context.Context, batch string) error {
 	form, err := a.form()
 	if err != nil {
 		return err
 	}
-	s, err := a.attach(ctx)
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, s.close()) }()
+	return a.attached(ctx, func(s *session) error { return a.printResults(ctx, s, batch, form) })
+}
+
+func (a *app) printResults(ctx context.Context, s *session, batch string, form form) error {
 	if err := s.knows(ctx, batch); err != nil {
 		return err
 	}

@@ -20,16 +20,13 @@ func (a *app) resumeCommand() *cobra.Command {
 		Example:           "  nightshift resume openai\n  nightshift resume b3kq2m7xw4zt",
 		Args:              oneArg("QUEUE, PROVIDER or BATCH"),
 		ValidArgsFunction: a.completeNames,
-		RunE:              func(cmd *cobra.Command, args []string) error { return a.resume(cmd.Context(), args[0]) },
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return a.attached(cmd.Context(), func(s *session) error { return a.resume(cmd.Context(), s, args[0]) })
+		},
 	}
 }
 
-func (a *app) resume(ctx context.Context, name string) (err error) {
-	s, err := a.attach(ctx)
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, s.close()) }()
+func (a *app) resume(ctx context.Context, s *session, name string) error {
 	p, err := a.scopeOf(ctx, s, name)
 	if err != nil {
 		return err

@@ -78,7 +78,7 @@ func (a *app) run(ctx context.Context, path string) (err error) {
 		return err
 	}
 	if a.flags.estimate {
-		return a.estimateOf(ctx, path)
+		return a.withFile(ctx, path, a.estimateFile)
 	}
 	if a.flags.logLevel == "" && isTerminal(a.stderr) {
 		a.log = a.log.Level(zerolog.WarnLevel).Hook(zerolog.HookFunc(shownElsewhere))
@@ -130,6 +130,22 @@ func (a *app) openSource(path string) (*producer.Source, error) {
 		return producer.Spool(a.stdin, os.TempDir())
 	}
 	return producer.Open(path)
+}
+
+// withFile opens a file of prompts, looks through it, and does something with it.
+func (a *app) withFile(
+	ctx context.Context, path string, do func(context.Context, *producer.Source, producer.Report) error,
+) (err error) {
+	src, err := a.openSource(path)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, src.Close()) }()
+	report, err := a.validate(ctx, src)
+	if err != nil {
+		return err
+	}
+	return do(ctx, src, report)
 }
 
 // validate looks through the whole file before anything is published.

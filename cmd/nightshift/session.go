@@ -74,6 +74,16 @@ func (a *app) attach(ctx context.Context) (*session, error) {
 	return a.open(ctx)
 }
 
+// attached does something with what attach opens, and closes it.
+func (a *app) attached(ctx context.Context, do func(*session) error) (err error) {
+	s, err := a.attach(ctx)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, s.close()) }()
+	return do(s)
+}
+
 func (a *app) natsURL() string { return firstOf(a.flags.natsURL, a.config.NATS.URL) }
 
 func (a *app) openBroker(ctx context.Context) (*broker.Broker, error) {
@@ -126,6 +136,16 @@ func (s *session) ended(ctx context.Context, batch, key string) (bool, error) {
 		return false, nil
 	}
 	return err == nil, err
+}
+
+// tallied reads a batch and where its jobs are.
+func (s *session) tallied(ctx context.Context, id string) (producer.Batch, consumer.Tally, error) {
+	b, err := s.producer.Batch(ctx, id)
+	if err != nil {
+		return b, consumer.Tally{}, noBatch(err)
+	}
+	t, err := s.store.Tally(ctx, b)
+	return b, t, err
 }
 
 // lineLimits is how long a line may be: what the embedded broker takes, or a server elsewhere.

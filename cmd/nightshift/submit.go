@@ -39,22 +39,17 @@ func (a *app) submitCommand() *cobra.Command {
 	return cmd
 }
 
-func (a *app) submit(ctx context.Context, path string) (err error) {
+func (a *app) submit(ctx context.Context, path string) error {
 	if err := errors.Join(a.checkNames(), a.checkWithin(), a.checkBudget()); err != nil {
 		return err
 	}
 	if a.flags.estimate {
-		return a.estimateOf(ctx, path)
+		return a.withFile(ctx, path, a.estimateFile)
 	}
-	src, err := a.openSource(path)
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, src.Close()) }()
-	report, err := a.validate(ctx, src)
-	if err != nil {
-		return err
-	}
+	return a.withFile(ctx, path, a.submitSource)
+}
+
+func (a *app) submitSource(ctx context.Context, src *producer.Source, report producer.Report) (err error) {
 	if err := a.checkPriced(ctx, src, report, firstOf(a.flags.queue, defaultQueue)); err != nil {
 		return err
 	}

@@ -40,16 +40,15 @@ func (a *app) verifyCommand() *cobra.Command {
 	return cmd
 }
 
-func (a *app) verify(ctx context.Context, id, path string) (err error) {
+func (a *app) verify(ctx context.Context, id, path string) error {
 	if a.flags.repair && path == "" {
 		return usageError{hint(errors.New("--repair needs the file the batch was made from"),
 			"nightshift verify %s FILE --repair", id)}
 	}
-	s, err := a.attach(ctx)
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, s.close()) }()
+	return a.attached(ctx, func(s *session) error { return a.verifyAll(ctx, s, id, path) })
+}
+
+func (a *app) verifyAll(ctx context.Context, s *session, id, path string) (err error) {
 	v := &verification{app: a, session: s, missing: map[uint64]bool{}, seed: maphash.MakeSeed()}
 	if v.batch, err = s.producer.Batch(ctx, id); err != nil {
 		return noBatch(err)

@@ -32,18 +32,17 @@ func (a *app) waitCommand() *cobra.Command {
 	return cmd
 }
 
-func (a *app) wait(ctx context.Context, id string) (err error) {
+func (a *app) wait(ctx context.Context, id string) error {
 	if a.flags.onHold != "wait" && a.flags.onHold != "exit" {
 		return usageError{hint(fmt.Errorf("--on-hold %q", a.flags.onHold), "use wait or exit")}
 	}
 	if a.flags.waitFor < 0 {
 		return usageError{hint(fmt.Errorf("--timeout %s", a.flags.waitFor), "use a time such as 8h")}
 	}
-	s, err := a.attach(ctx)
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, s.close()) }()
+	return a.attached(ctx, func(s *session) error { return a.waitFor(ctx, s, id) })
+}
+
+func (a *app) waitFor(ctx context.Context, s *session, id string) error {
 	if a.flags.waitFor > 0 {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeoutCause(ctx, a.flags.waitFor, errTimeUp)
