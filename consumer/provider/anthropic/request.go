@@ -122,16 +122,16 @@ func (p *Provider) translate(line []byte) ([]byte, error) {
 // check refuses what asks Anthropic for something it does not do.
 func (q *question) check() error {
 	if err := chat.Unsupported("Anthropic", []chat.Ask{
-		{"n", q.N, []string{"1"}},
-		{"logprobs", q.LogProbs, []string{"false"}},
-		{"top_logprobs", q.TopLogProbs, []string{"0"}},
-		{"logit_bias", q.LogitBias, []string{"{}"}},
-		{"presence_penalty", q.PresencePenalty, []string{"0", "0.0"}},
-		{"frequency_penalty", q.FrequencyPenalty, []string{"0", "0.0"}},
-		{"response_format", q.ResponseFormat, []string{`{"type":"text"}`}},
-		{"modalities", q.Modalities, []string{`["text"]`}},
-		{"service_tier", q.ServiceTier, []string{`"auto"`, `"default"`}},
-		{"functions", q.Functions, []string{"[]"}},
+		{Name: "n", Value: q.N, Nothing: []string{"1"}},
+		{Name: "logprobs", Value: q.LogProbs, Nothing: []string{"false"}},
+		{Name: "top_logprobs", Value: q.TopLogProbs, Nothing: []string{"0"}},
+		{Name: "logit_bias", Value: q.LogitBias, Nothing: []string{"{}"}},
+		{Name: "presence_penalty", Value: q.PresencePenalty, Nothing: []string{"0", "0.0"}},
+		{Name: "frequency_penalty", Value: q.FrequencyPenalty, Nothing: []string{"0", "0.0"}},
+		{Name: "response_format", Value: q.ResponseFormat, Nothing: []string{`{"type":"text"}`}},
+		{Name: "modalities", Value: q.Modalities, Nothing: []string{`["text"]`}},
+		{Name: "service_tier", Value: q.ServiceTier, Nothing: []string{`"auto"`, `"default"`}},
+		{Name: "functions", Value: q.Functions, Nothing: []string{"[]"}},
 	}); err != nil {
 		return err
 	}

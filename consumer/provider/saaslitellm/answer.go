@@ -25,11 +25,11 @@ func check(c policy.Call) error {
 		return &chat.Refusal{Param: "body", Why: "is no JSON object"}
 	}
 	return chat.Unsupported("a SaaS LiteLLM", []chat.Ask{
-		{"n", q.N, []string{"1"}},
-		{"logprobs", q.LogProbs, []string{"false"}},
-		{"stream", q.Stream, []string{"false"}},
-		{"team_id", q.TeamID, nil}, // the configuration's, as the key is
-		{"job_type", q.JobType, nil},
+		{Name: "n", Value: q.N, Nothing: []string{"1"}},
+		{Name: "logprobs", Value: q.LogProbs, Nothing: []string{"false"}},
+		{Name: "stream", Value: q.Stream, Nothing: []string{"false"}},
+		{Name: "team_id", Value: q.TeamID}, // the configuration's, as the key is
+		{Name: "job_type", Value: q.JobType},
 	})
 }
 
