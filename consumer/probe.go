@@ -54,7 +54,7 @@ func (c *Consumer) probeOne(ctx, calls context.Context, l *lane) bool {
 	if err != nil {
 		c.c.Log.Warn().Err(err).Str("queue", l.Name).Msg("cannot probe the held provider")
 	}
-	if healthy {
+	if healthy && l.guard.State().Hold != nil { // the guard itself ends a hold that was not sure
 		if err := c.store.Release(ctx, l.Account); err != nil {
 			c.c.Log.Error().Err(err).Msg("the hold stays")
 		}

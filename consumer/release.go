@@ -16,7 +16,7 @@ func (f *fleet) tellRelease(wrong policy.Hold) {
 	ctx, cancel := context.WithTimeout(context.Background(), tellWait)
 	defer cancel()
 	f.log.Info().Str("provider", wrong.Provider).Str("class", string(wrong.Class)).
-		Msg("provider released: it answered a call that was on its way")
+		Msg("provider released: it has answered since")
 	e, err := f.kv.Get(ctx, holdPrefix+wrong.Provider)
 	if errors.Is(err, jetstream.ErrKeyNotFound) { // released, or not told yet: then the watch brings it, and it ends here again
 		return

@@ -72,7 +72,7 @@ func (g *Guard) DoTask(ctx context.Context, task Task, ask func(context.Context)
 	case t.heard && r.Fault != nil && task.Mends != nil && task.Mends(r.Fault):
 		r.Evidence = OfJob
 	case t.heard: // whatever came after it: a refusal by our own policies is no news
-		r.Evidence = g.judge(task.Key, time.Now().Add(-r.Reply.Latency), r.Fault)
+		r.Evidence = g.judge(task.Key, r.Fault)
 	case ctx.Err() != nil:
 		r.Cancelled = true
 	default:

@@ -116,20 +116,3 @@ func NewGuard(c GuardConfig) *Guard {
 
 // Ceiling is the configured limit of calls in flight.
 func (g *Guard) Ceiling() int { return g.c.MaxInFlight }
-
-// judge notes what became of a job in the provider's health. sent is when its last call was.
-func (g *Guard) judge(job string, sent time.Time, f *Fault) Evidence {
-	if f == nil {
-		g.disprove(sent, time.Now())
-		g.health.Answer()
-		return Unclear
-	}
-	e, verdict := g.health.verdict(job, f)
-	if verdict != 0 {
-		g.startHold(f, verdict == holdUnsure)
-	}
-	if f.Class.Verdict() == VerdictRetry && !g.breaker.IsClosed() {
-		return OfAccount
-	}
-	return e
-}

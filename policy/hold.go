@@ -2,56 +2,95 @@ package policy
 
 import "time"
 
-// startHold puts the provider to rest; a hold that stands already only moves its next probe.
-func (g *Guard) startHold(f *Fault, unsure bool) {
-	now := time.Now().UTC()
+// judge notes what became of a job in the provider's health. Answers and faults are judged one at a
+// time, so that no fault that came before an answer begins a hold after it.
+func (g *Guard) judge(job string, f *Fault) Evidence {
+	if f == nil {
+		g.answer()
+		return Unclear
+	}
 	g.mu.Lock()
+	e, verdict := g.health.verdict(job, f)
+	var begun *Hold
+	if verdict != 0 {
+		begun = g.startHold(f, verdict == holdUnsure)
+	}
+	g.mu.Unlock()
+	if begun != nil {
+		g.c.OnHold(*begun)
+	}
+	if f.Class.Verdict() == VerdictRetry && !g.breaker.IsClosed() {
+		return OfAccount
+	}
+	return e
+}
+
+// startHold puts the provider to rest; a hold that stands already only moves its next probe. The
+// caller holds g.mu, and tells of the hold if there is one.
+func (g *Guard) startHold(f *Fault, unsure bool) *Hold {
+	now := time.Now().UTC()
 	h := Hold{
 		Provider: g.c.Provider, Class: f.Class, Since: now, Status: f.Status, Code: f.Code, Words: f.Words(),
 		Owner: f.Class.Owner(), Remedy: f.Class.Remedy(), Unsure: unsure,
 	}
 	if g.hold != nil {
 		if now.Before(g.hold.Probe) { // the calls that were in flight when it began
-			g.mu.Unlock()
-			return
+			return nil
 		}
 		h.Since, h.Probes = g.hold.Since, g.hold.Probes+1
 	}
 	h.Probe = now.Add(max(f.RetryAfter, g.ProbeDelay(h.Probes)))
 	g.hold = &h
-	g.mu.Unlock()
-	g.c.OnHold(h)
+	return &h
 }
 
 // SetHold makes the guard obey a hold another worker has begun or moved; nil releases it. An
 // unsure one that an answer has disproved meanwhile is released again.
 func (g *Guard) SetHold(h *Hold) {
 	g.mu.Lock()
-	if h != nil && h.Unsure && g.answered.After(h.Since) {
-		g.mu.Unlock()
-		g.c.OnRelease(*h)
-		return
+	wrong := h != nil && h.Unsure && g.answered.After(h.Since)
+	switch {
+	case wrong:
+	case h == nil:
+		g.release()
+	default:
+		g.hold = h
 	}
-	released := g.hold != nil && h == nil
-	g.hold = h
 	g.mu.Unlock()
-	if released {
-		g.health.Reset()
-		g.wake()
+	if wrong {
+		g.c.OnRelease(*h)
 	}
 }
 
-// disprove notes an answer, and ends an unsure hold that began while it was on its way.
-func (g *Guard) disprove(sent, now time.Time) {
+// answer notes an answer. It ends an unsure hold: the call was on its way when that began.
+func (g *Guard) answer() {
 	g.mu.Lock()
-	g.answered = now
+	g.answered = time.Now()
+	g.health.Answer()
 	h := g.hold
-	wrong := h != nil && h.Unsure && sent.Before(h.Since)
+	wrong := h != nil && h.Unsure
+	if wrong {
+		g.release()
+	}
 	g.mu.Unlock()
 	if wrong {
-		g.SetHold(nil)
 		g.c.OnRelease(*h)
 	}
+}
+
+// release ends a hold. Nothing of the evidence for it is left; that the provider has answered since
+// it began, as a probe or a call that was on its way, is. The caller holds g.mu.
+func (g *Guard) release() {
+	if g.hold == nil {
+		return
+	}
+	if g.answered.After(g.hold.Since) {
+		g.health.Answer()
+	} else {
+		g.health.Reset()
+	}
+	g.hold = nil
+	g.wakeLocked()
 }
 
 // ProbeSlot takes a slot for one job although the provider is held. The caller must be the

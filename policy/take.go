@@ -139,6 +139,10 @@ func (g *Guard) movement() <-chan struct{} {
 func (g *Guard) wake() {
 	g.mu.Lock()
 	defer g.mu.Unlock()
+	g.wakeLocked()
+}
+
+func (g *Guard) wakeLocked() {
 	if g.moved != nil {
 		close(g.moved)
 		g.moved = nil

@@ -2,6 +2,9 @@ package policy_test
 
 import (
 	"context"
+	"runtime"
+	"strconv"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -73,4 +76,67 @@ func TestUnsureHoldOutlivesOldAnswers(t *testing.T) {
 			t.Error("not held")
 		}
 	})
+}
+
+// Whichever comes first, the answer or one more fault like those that began the hold: the answer
+// has the last word.
+func TestUnsureHoldDoesNotComeBackInTheSameMoment(t *testing.T) {
+	t.Parallel()
+	for range 300 {
+		g := policy.NewGuard(policy.GuardConfig{Start: 16})
+		do(t, g, "first", 1, status(404)) // the others need not wait for it
+		g.TryTake(13)
+		reply, faults := make(chan struct{}), make(chan struct{})
+		var calls sync.WaitGroup
+		calls.Go(func() {
+			g.Do(t.Context(), "late", 1, func(context.Context) policy.Reply { <-reply; return answer() })
+		})
+		for i := range 12 {
+			calls.Go(func() {
+				g.Do(t.Context(), strconv.Itoa(i), 1, func(context.Context) policy.Reply {
+					if i >= 2 {
+						<-faults
+					}
+					return status(404)
+				})
+			})
+		}
+		for g.State().Hold == nil {
+			runtime.Gosched()
+		}
+		close(faults)
+		close(reply)
+		calls.Wait()
+		if h := g.State().Hold; h != nil {
+			t.Fatalf("held although it answered: %+v", h)
+		}
+	}
+}
+
+// Who was released because it answered is known to answer: what fails now is the jobs' fault. Who
+// was released by hand is not.
+func TestReleaseKeepsWhatAProbeShowed(t *testing.T) {
+	t.Parallel()
+	for _, healed := range []bool{true, false} {
+		synctest.Test(t, func(t *testing.T) {
+			var held []policy.Hold
+			g := policy.NewGuard(policy.GuardConfig{OnHold: func(h policy.Hold) { held = append(held, h) }})
+			do(t, g, "quota", 1, status(401))
+			time.Sleep(time.Second)
+			if healed {
+				if !g.ProbeSlot() {
+					t.Fatal("no slot for a probe")
+				}
+				g.Do(t.Context(), "quota", 1, func(context.Context) policy.Reply { return answer() })
+			}
+			time.Sleep(time.Second)
+			g.SetHold(nil)
+			for _, job := range []string{"a", "b", "c"} {
+				do(t, g, job, 1, status(404))
+			}
+			if again := len(held) > 1; again == healed {
+				t.Errorf("healed %v, held again %v", healed, again)
+			}
+		})
+	}
 }

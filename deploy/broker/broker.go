@@ -170,7 +170,8 @@ func (b *Broker) Health() error {
 }
 
 // Close sends what was published, closes the connection and, for the owner, shuts the server
-// down and leaves the store to the next. It may be called more than once and from anywhere.
+// down and leaves the store to the next. What the server has not acknowledged may be lost then,
+// even though it was sent. It may be called more than once and from anywhere.
 func (b *Broker) Close() error {
 	b.closing.Do(func() { b.closeErr = b.close() })
 	return b.closeErr

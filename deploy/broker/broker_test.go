@@ -137,8 +137,7 @@ func TestCloseLeavesNothingBehind(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	b := start(t, dir)
-	stream(t, b)
-	if err := b.Conn().Publish("jobs.q", []byte("not acknowledged")); err != nil {
+	if _, err := stream(t, b).Publish(t.Context(), "jobs.q", []byte("x")); err != nil {
 		t.Fatal(err)
 	}
 	var wg sync.WaitGroup
