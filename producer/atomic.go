@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
+	"time"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
@@ -28,7 +29,8 @@ const errCodeFull jetstream.ErrorCode = 10077
 // PublishAtomic stores all of msgs or none of them, with one fsync on a broker that syncs
 // always. All must go to one stream, at most MaxAtomic of them. A refusal by the server is a
 // *jetstream.APIError; a message can then be published again by itself. After any other error, such
-// as a nats.ErrDisconnected, it is not known whether they were stored.
+// as a nats.ErrDisconnected, it is not known whether they were stored. The server's word on what was
+// sent is waited for a little longer than ctx: who asks next would not see what is still to be stored.
 func PublishAtomic(ctx context.Context, nc *nats.Conn, msgs []*nats.Msg) error {
 	if len(msgs) == 0 {
 		return nil
@@ -36,7 +38,9 @@ func PublishAtomic(ctx context.Context, nc *nats.Conn, msgs []*nats.Msg) error {
 	id := nuid.Next()
 	last := len(msgs) - 1
 	defer stripBatch(msgs)
-	ctx, done := whileConnected(ctx, nc)
+	longer, done := outlast(ctx, commitWait)
+	defer done()
+	connected, done := whileConnected(longer, nc)
 	defer done()
 	for i, m := range msgs {
 		if m.Header == nil {
@@ -51,15 +55,34 @@ func PublishAtomic(ctx context.Context, nc *nats.Conn, msgs []*nats.Msg) error {
 			return fmt.Errorf("publish atomic batch: %w", err)
 		}
 	}
+	if ctx.Err() != nil { // without the commit nothing is stored
+		return fmt.Errorf("publish atomic batch: %w", context.Cause(ctx))
+	}
 	msgs[last].Header[headerBatchCommit] = []string{"1"}
-	reply, err := nc.RequestMsgWithContext(ctx, msgs[last])
+	reply, err := nc.RequestMsgWithContext(connected, msgs[last])
 	if err != nil {
-		if broken := context.Cause(ctx); broken != nil {
-			err = broken
+		if cause := context.Cause(connected); cause != nil {
+			err = cause
 		}
 		return fmt.Errorf("commit atomic batch: %w", err)
 	}
 	return readAck(reply.Data, len(msgs))
+}
+
+// commitWait is how much longer than its context a commit waits for the server's word.
+const commitWait = 2 * time.Second
+
+// outlast is ctx, but ends d later. Its cause is that of ctx.
+func outlast(ctx context.Context, d time.Duration) (context.Context, func()) {
+	longer, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
+	stop := context.AfterFunc(ctx, func() {
+		select {
+		case <-longer.Done():
+		case <-time.After(d):
+			cancel(context.Cause(ctx))
+		}
+	})
+	return longer, func() { stop(); cancel(nil) }
 }
 
 // whileConnected is ctx until the connection breaks: the answer to what was sent before will not

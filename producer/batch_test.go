@@ -1,9 +1,12 @@
 package producer_test
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
+	"math/rand/v2"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/nats-io/nats.go"
@@ -139,4 +142,40 @@ func TestPublishAtomicTooLarge(t *testing.T) {
 		t.Errorf("by itself: %v", err)
 	}
 	check(t, producer.PublishAtomic(t.Context(), q.js.Conn(), nil))
+}
+
+// Whoever gives up in the middle of it learns what became of it, or that nothing did: who asks next
+// must not find less than is stored a moment later.
+func TestPublishAtomicGivenUp(t *testing.T) {
+	t.Parallel()
+	q := newQueue(t, producer.Config{})
+	msgs := make([]*nats.Msg, 300)
+	for i := range msgs {
+		msgs[i] = message("jobs.q", "x")
+	}
+	jobs, err := q.js.Stream(t.Context(), producer.Stream)
+	check(t, err)
+	count := func() uint64 {
+		info, err := jobs.Info(t.Context())
+		check(t, err)
+		return info.State.Msgs
+	}
+	begun := time.Now()
+	check(t, producer.PublishAtomic(t.Context(), q.js.Conn(), msgs))
+	takes := time.Since(begun)
+	want := count()
+	for range 50 {
+		ctx, cancel := context.WithCancel(t.Context())
+		time.AfterFunc(rand.N(takes), cancel)
+		err := producer.PublishAtomic(ctx, q.js.Conn(), msgs)
+		cancel()
+		if err == nil {
+			want += uint64(len(msgs))
+		} else if !errors.Is(err, context.Canceled) {
+			t.Fatal(err)
+		}
+		if got := count(); got != want {
+			t.Fatalf("%d messages, want %d, after %v", got, want, err)
+		}
+	}
 }
