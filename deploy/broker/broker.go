@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"net"
 	"os"
 	"path/filepath"
 	"sync"
@@ -25,8 +26,14 @@ type Broker struct {
 	always   bool // the server fsyncs every write, as far as we know
 	conn     *nats.Conn
 	hangUp   context.CancelFunc // ends a dial in progress
-	srv      *server.Server     // only of the owner
 	lock     *os.File           // only of the owner
+
+	// Only of the owner: its server, which mend may exchange, and what it is told and started with.
+	mu     sync.Mutex
+	srv    *server.Server
+	token  string
+	config Config
+	mends  sync.WaitGroup
 
 	closing  sync.Once
 	closeErr error
@@ -96,7 +103,7 @@ func probe(dir string) error {
 
 // own makes this process the owner of the store, whose lock it holds.
 func own(ctx context.Context, c Config, f *os.File) (*Broker, error) {
-	b := &Broker{dir: c.Dir, lock: f, hangUp: func() {}}
+	b := &Broker{dir: c.Dir, lock: f, hangUp: func() {}, token: newToken(), config: c}
 	if err := b.boot(ctx, c); err != nil {
 		return nil, errors.Join(err, b.Close())
 	}
@@ -108,36 +115,66 @@ func (b *Broker) boot(ctx context.Context, c Config) error {
 	if b.maxStore, err = prepare(b.dir); err != nil {
 		return err
 	}
-	token := newToken()
-	if b.srv, err = serve(c, token, max(b.maxStore, reserved(b.dir)+minFree)); err != nil {
-		return err
-	}
-	if err := ctx.Err(); err != nil {
-		return fmt.Errorf("start broker on %s: %w", b.dir, err)
-	}
-	opts := append(connOptions(c.Log), nats.InProcessServer(b.srv), nats.Token(token))
-	if b.conn, err = nats.Connect("", opts...); err != nil {
-		return fmt.Errorf("connect to broker on %s: %w", b.dir, err)
-	}
-	b.url = "nats://" + b.srv.Addr().String()
 	interval, err := c.interval()
 	if err != nil {
 		return err
 	}
 	b.always = interval == 0
-	a := address{PID: os.Getpid(), URL: b.url, Token: token, MaxStore: b.maxStore, SyncAlways: b.always}
-	if err := a.write(b.dir); err != nil {
-		return explain(b.dir, err)
+	if err := b.serve(); err != nil {
+		return err
 	}
+	if err := ctx.Err(); err != nil {
+		return fmt.Errorf("start broker on %s: %w", b.dir, err)
+	}
+	opts := append(connOptions(c.Log), nats.InProcessServer(inside{b}), nats.Token(b.token))
+	if b.conn, err = nats.Connect("", opts...); err != nil {
+		return fmt.Errorf("connect to broker on %s: %w", b.dir, err)
+	}
+	b.url = "nats://" + b.server().Addr().String()
+	mending, stop := context.WithCancel(context.WithoutCancel(ctx))
+	b.hangUp = stop
+	b.mends.Go(func() { b.mend(mending) })
 	return nil
 }
+
+// serve starts the server and writes down where it is.
+func (b *Broker) serve() error {
+	srv, err := serve(b.config, b.token, max(b.maxStore, reserved(b.dir)+minFree))
+	if err != nil {
+		return err
+	}
+	a := address{
+		PID: os.Getpid(), URL: "nats://" + srv.Addr().String(), Token: b.token,
+		MaxStore: b.maxStore, SyncAlways: b.always,
+	}
+	if err := a.write(b.dir); err != nil {
+		shutdown(srv)
+		return explain(b.dir, err)
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.srv = srv
+	return nil
+}
+
+func (b *Broker) server() *server.Server {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.srv
+}
+
+// inside is how the owner connects to its own server, whichever that is.
+type inside struct{ b *Broker }
+
+// InProcessConn connects without a network.
+func (i inside) InProcessConn() (net.Conn, error) { return i.b.server().InProcessConn() }
 
 // Conn is the connection: inside the process for the owner, over the network otherwise. It
 // reconnects for as long as it takes; Close closes it.
 func (b *Broker) Conn() *nats.Conn { return b.conn }
 
 // Owner reports whether the server runs in this process, and so ends with it.
-func (b *Broker) Owner() bool { return b.srv != nil }
+func (b *Broker) Owner() bool { return b.lock != nil }
 
 // URL is the address of the server at the time of connecting, without credentials.
 func (b *Broker) URL() string { return b.url }
@@ -154,16 +191,17 @@ func (b *Broker) MaxStore() int64 { return b.maxStore }
 // together. Of a server elsewhere it is not known, and false.
 func (b *Broker) SyncAlways() bool { return b.always }
 
-// Health says what is wrong with the connection or, for the owner, with the server: after an
-// error of the disk it refuses messages until it is started again.
+// Health says what is wrong with the connection or, for the owner, with the server, which stores
+// nothing more after an error of the disk until it has been mended.
 func (b *Broker) Health() error {
 	if !b.conn.IsConnected() {
 		return errors.New("check broker: not connected")
 	}
-	if b.srv == nil {
+	srv := b.server()
+	if srv == nil {
 		return nil
 	}
-	if s := b.srv.Healthz(&server.HealthzOptions{}); s.Error != "" {
+	if s := srv.Healthz(&server.HealthzOptions{}); s.Error != "" {
 		return fmt.Errorf("check broker: %s", s.Error)
 	}
 	return nil
@@ -186,6 +224,7 @@ func (b *Broker) close() error {
 		b.conn.Close()
 	}
 	b.hangUp()
+	b.mends.Wait()
 	if b.lock == nil {
 		return nil
 	}
@@ -194,8 +233,8 @@ func (b *Broker) close() error {
 	if errors.Is(err, fs.ErrNotExist) {
 		err = nil
 	}
-	if b.srv != nil {
-		shutdown(b.srv)
+	if srv := b.server(); srv != nil {
+		shutdown(srv)
 	}
 	return errors.Join(err, b.lock.Close())
 }

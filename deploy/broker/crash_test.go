@@ -7,8 +7,10 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"os/signal"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -20,7 +22,7 @@ import (
 // The test binary runs itself again with these to be a process that can be killed.
 const (
 	childDir  = "NIGHTSHIFT_TEST_STORE"
-	childDoes = "NIGHTSHIFT_TEST_DOES" // "publish" or "start"
+	childDoes = "NIGHTSHIFT_TEST_DOES" // "publish", "insist" or "start"
 )
 
 // child starts a broker, says on stdout whether it owns it and how many messages were
@@ -34,9 +36,12 @@ func child(dir, does string) int {
 	}
 	defer b.Close()
 	fmt.Println("owner", b.Owner())
-	if does == "publish" {
-		err = publish(ctx, b)
-		fmt.Println("error", err)
+	switch does {
+	case "publish":
+		fmt.Println("error", publish(ctx, b))
+		return 1
+	case "insist":
+		fmt.Println("error", insist(ctx, b))
 		return 1
 	}
 	_, _ = io.Copy(io.Discard, os.Stdin)
@@ -54,6 +59,34 @@ func publish(ctx context.Context, b *broker.Broker) error {
 	for n := 1; ; n++ {
 		if _, err := js.Publish(ctx, "jobs.q", []byte(strconv.Itoa(n))); err != nil {
 			return err
+		}
+		fmt.Println("stored", n)
+	}
+}
+
+// insist publishes like publish, but tries each message until it is stored.
+func insist(ctx context.Context, b *broker.Broker) error {
+	signal.Ignore(syscall.Signal(25)) // SIGXFSZ: the error of the write is what a full disk gives
+	js, err := jetstream.New(b.Conn())
+	if err != nil {
+		return err
+	}
+	if err := makeStream(ctx, js); err != nil {
+		return err
+	}
+	body := make([]byte, 64<<10)
+	for n := 1; ; n++ {
+		for tries := 1; ; tries++ {
+			once, cancel := context.WithTimeout(ctx, time.Second)
+			_, err := js.Publish(once, "jobs.q", strconv.AppendInt(body[:0], int64(n), 10)[:len(body)])
+			cancel()
+			if err == nil {
+				break
+			}
+			fmt.Println("refused", n)
+			if tries == 30 {
+				return err
+			}
 		}
 		fmt.Println("stored", n)
 	}
