@@ -31,6 +31,8 @@ type Consumer struct {
 	stats   stats
 	odd     odd
 
+	unstored unstored
+
 	cell chan struct{}  // holds the one suspect that is being called
 	jobs sync.WaitGroup // deliveries under way
 

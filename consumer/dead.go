@@ -115,7 +115,10 @@ func (c *Consumer) bury(
 	if err != nil {
 		return dead, err
 	}
-	switch other, err := c.putEnding(ctx, d, marker); {
+	other, err := c.putEnding(ctx, d, marker)
+	ctx, cancel := context.WithTimeout(ctx, c.c.AckWait)
+	defer cancel()
+	switch {
 	case errors.Is(err, errEnded):
 		return ended, c.concede(ctx, d, other, letter)
 	case err != nil:

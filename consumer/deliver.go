@@ -50,6 +50,8 @@ func (c *Consumer) deliver(ctx context.Context, q *lane, m jetstream.Msg, by rou
 	}
 	ctx, d.lease = c.leases.hold(ctx, m, d.meta.Sequence.Stream)
 	defer c.leases.drop(d.lease)
+	ours, done := producer.Outlast(ctx, c.c.AckWait)
+	defer done()
 
 	outcome, fault := c.needless(ctx, d)
 	if outcome == proceed {
@@ -59,17 +61,17 @@ func (c *Consumer) deliver(ctx context.Context, q *lane, m jetstream.Msg, by rou
 	}
 	if outcome != proceed {
 		by.guard.Give(1)
-		c.settle(d, outcome, fault, nil, policy.Decision{})
+		c.settle(ours, d, outcome, fault, nil, policy.Decision{})
 		return false
 	}
 	r := c.ask(ctx, d, by)
 	switch {
 	case r.Cancelled:
-		c.settle(d, d.back(), nil, &r.Result, policy.Decision{})
+		c.settle(ours, d, d.back(), nil, &r.Result, policy.Decision{})
 	case r.Fault == nil:
-		c.settle(d, answered, nil, &r.Result, policy.Decision{})
+		c.settle(ours, d, answered, nil, &r.Result, policy.Decision{})
 	default:
-		c.settle(d, outcomeOf(r.decision), r.fault, &r.Result, r.decision)
+		c.settle(ours, d, outcomeOf(r.decision), r.fault, &r.Result, r.decision)
 	}
 	heard := r.Fault == nil || r.Fault.Class == policy.Truncated
 	return !r.Cancelled && heard && d.by.account == q.Account
@@ -87,6 +89,8 @@ func (c *Consumer) decline(ctx context.Context, q *lane, m jetstream.Msg) {
 	}
 	ctx, d.lease = c.leases.hold(ctx, m, d.meta.Sequence.Stream)
 	defer c.leases.drop(d.lease)
+	ours, done := producer.Outlast(ctx, c.c.AckWait)
+	defer done()
 	outcome, fault := c.needless(ctx, d)
 	if outcome == proceed {
 		outcome = returned
@@ -95,7 +99,7 @@ func (c *Consumer) decline(ctx context.Context, q *lane, m jetstream.Msg) {
 			outcome, d.history.Until = early, time.Now().Add(min(time.Until(s.Until), longestRest))
 		}
 	}
-	c.settle(d, outcome, fault, nil, policy.Decision{})
+	c.settle(ours, d, outcome, fault, nil, policy.Decision{})
 }
 
 // receive decodes the message. A job that cannot be decoded is a delivery too: it keeps the

@@ -234,7 +234,9 @@ func (x *expirer) settleStored(ctx context.Context, s *lying) {
 		return // the next walk finds it
 	}
 	if d.meta, err = s.Metadata(); err == nil && !x.cancels.has(d) {
-		x.settle(d, dead, s.fault, nil, policy.Decision{})
+		ctx, cancel := context.WithTimeout(ctx, x.c.AckWait)
+		defer cancel()
+		x.settle(ctx, d, dead, s.fault, nil, policy.Decision{})
 	}
 }
 

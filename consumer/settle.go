@@ -40,11 +40,13 @@ func outcomeOf(d policy.Decision) outcome {
 	return later
 }
 
-// settle puts the job where the outcome says and tells the broker only when that is stored.
-// When the store cannot be reached the job stays unacknowledged: its lease runs out and it
-// comes again.
-func (c *Consumer) settle(d *delivery, o outcome, f *policy.Fault, r *policy.Result, dec policy.Decision) {
-	ctx, cancel := context.WithTimeout(context.Background(), c.c.AckWait)
+// settle puts the job where the outcome says and tells the broker only when that is stored. While
+// nothing can be stored an ending waits as long as ctx lasts, as it may be paid for. Then the job
+// stays unacknowledged: its lease runs out and it comes again.
+func (c *Consumer) settle(
+	ctx context.Context, d *delivery, o outcome, f *policy.Fault, r *policy.Result, dec policy.Decision,
+) {
+	brief, cancel := context.WithTimeout(ctx, c.c.AckWait)
 	defer cancel()
 	var err error
 	switch o {
@@ -53,13 +55,13 @@ func (c *Consumer) settle(d *delivery, o outcome, f *policy.Fault, r *policy.Res
 	case dead:
 		o, err = c.bury(ctx, d, f, r, dec)
 	case later:
-		err = c.postpone(ctx, d, r, dec)
+		err = c.postpone(brief, d, r, dec)
 	case ended:
-		err = c.ack(ctx, d)
+		err = c.ack(brief, d)
 	case early:
-		err = c.handBack(ctx, d, r, time.Until(d.history.Until))
+		err = c.handBack(brief, d, r, time.Until(d.history.Until))
 	case returned:
-		err = c.handBack(ctx, d, r, 0)
+		err = c.handBack(brief, d, r, 0)
 	case proceed:
 	}
 	if err == nil && (o == later || o == early) {
@@ -84,13 +86,16 @@ func (c *Consumer) storeAnswer(ctx context.Context, d *delivery, r *policy.Resul
 	if err != nil {
 		return answered, err
 	}
-	switch other, err := c.putEnding(ctx, d, m); {
+	other, err := c.putEnding(ctx, d, m)
+	brief, cancel := context.WithTimeout(ctx, c.c.AckWait)
+	defer cancel()
+	switch {
 	case errors.Is(err, errEnded):
 		c.stats.doubled.Add(1)
 		d.keep(nil)
 		c.stats.tokens(meta.InputTokens, meta.OutputTokens)
 		l := c.letter(d, entryMissing(other), r, policy.Decision{Counts: true})
-		return ended, c.concede(ctx, d, other, l)
+		return ended, c.concede(brief, d, other, l)
 	case errors.Is(err, nats.ErrMaxPayload): // nor will the next answer fit
 		f := &policy.Fault{Class: policy.TooLarge, Status: r.Reply.Status, Rule: "answer exceeds the broker's limit"}
 		return c.bury(ctx, d, f, r, policy.Decision{Counts: true})
@@ -102,8 +107,8 @@ func (c *Consumer) storeAnswer(ctx context.Context, d *delivery, r *policy.Resul
 	c.stats.paid(meta.Cost)
 	c.stats.ended(a.Ended())
 	c.stats.tokens(meta.InputTokens, meta.OutputTokens)
-	c.forget(ctx, d)
-	return answered, c.ack(ctx, d)
+	c.forget(brief, d)
+	return answered, c.ack(brief, d)
 }
 
 // oneLine takes the line breaks out of JSON; inside its strings there can be none.
@@ -122,7 +127,7 @@ func oneLine(body []byte) []byte {
 // broker may have stored it and its word may have been lost: what is found there is ours if it
 // bears our call.
 func (c *Consumer) putEnding(ctx context.Context, d *delivery, m *nats.Msg) (other Ending, err error) {
-	for {
+	for tries := 1; ; tries++ {
 		err := c.answer.put(ctx, m)
 		switch {
 		case err == nil, errors.Is(err, nats.ErrMaxPayload):
@@ -134,7 +139,9 @@ func (c *Consumer) putEnding(ctx context.Context, d *delivery, m *nats.Msg) (oth
 			}
 			return other, err
 		}
-		// An answer is paid for: try as long as the lease lasts.
+		if tries == 1 {
+			defer c.unstored.wait(c.c.Log, err)()
+		}
 		if !sleep(ctx, time.Second) {
 			return other, err
 		}

@@ -38,7 +38,7 @@ func PublishAtomic(ctx context.Context, nc *nats.Conn, msgs []*nats.Msg) error {
 	id := nuid.Next()
 	last := len(msgs) - 1
 	defer stripBatch(msgs)
-	longer, done := outlast(ctx, commitWait)
+	longer, done := Outlast(ctx, commitWait)
 	defer done()
 	connected, done := whileConnected(longer, nc)
 	defer done()
@@ -72,8 +72,9 @@ func PublishAtomic(ctx context.Context, nc *nats.Conn, msgs []*nats.Msg) error {
 // commitWait is how much longer than its context a commit waits for the server's word.
 const commitWait = 2 * time.Second
 
-// outlast is ctx, but ends d later. Its cause is that of ctx.
-func outlast(ctx context.Context, d time.Duration) (context.Context, func()) {
+// Outlast is ctx, but ends d later, for work that must not be left half done. Its cause is that of
+// ctx. The function that it returns frees what it holds.
+func Outlast(ctx context.Context, d time.Duration) (context.Context, func()) {
 	longer, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
 	stop := context.AfterFunc(ctx, func() {
 		select {

@@ -27,6 +27,7 @@ func realMain() int {
 	signals := make(chan os.Signal, 2)
 	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
 	go cancelOn(signals, cancel)
+	ignoreFileLimit()
 	if os.Getenv("GOGC") == "" {
 		debug.SetGCPercent(gcPercent)
 	}
