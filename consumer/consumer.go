@@ -66,9 +66,10 @@ func New(ctx context.Context, js jetstream.JetStream, c Config) (*Consumer, erro
 	w.lanes.open, w.prices = map[string]*lane{}, map[string]policy.Prices{}
 	w.leases = newLeases(c.AckWait)
 	w.retired = make(chan struct{})
+	w.unstored.log = rarely(c.Log)
 	w.answer = newCommitter(js, c.SyncAlways)
 	w.dead = newCommitter(js, c.SyncAlways)
-	w.fleet = &fleet{kv: store.fleet, guards: w.guards, log: c.Log, known: make(chan struct{})}
+	w.fleet = &fleet{kv: store.fleet, guards: w.guards, log: c.Log, rare: rarely(c.Log), known: make(chan struct{})}
 	w.fleet.heed = w.heedAll()
 	if c.Embedded {
 		if w.remove, err = newRemover(ctx, js, c.Log); err != nil {

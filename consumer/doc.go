@@ -9,7 +9,8 @@
 //     pause, probe (of a held provider), reach and takeover (after a crash)
 //   - calling: ask (the provider, then the fallbacks), amend (answers that are not whole),
 //     budget (money and tokens), suspect (jobs that kill workers)
-//   - settling: settle, result, dead, history, commit (many endings, one fsync), remove, lease,
+//   - settling: settle, unstored (a broker that stores nothing), result, dead, history, commit (many
+//     endings, one fsync), remove, lease,
 //     expire (deadlines while nobody pulls)
 //   - together with other workers: fleet (what stands in the bucket), roster (who is there),
 //     learned, release, notice

@@ -23,6 +23,7 @@ type fleet struct {
 	kv     jetstream.KeyValue
 	guards map[string]*policy.Guard
 	log    zerolog.Logger
+	rare   zerolog.Logger // for what is tried again and again
 	// heed says what follows from an entry, by what its key begins with.
 	heed   map[string]func(e jetstream.KeyValueEntry)
 	roster roster
@@ -56,7 +57,7 @@ func (f *fleet) tellGate(provider string, until time.Time) {
 	_ = f.tell(gatePrefix+provider, until)
 }
 
-// tell writes shared state; what cannot be told is logged.
+// tell writes shared state; what cannot be told is logged, now and then.
 func (f *fleet) tell(key string, v any) error {
 	ctx, cancel := context.WithTimeout(context.Background(), tellWait)
 	defer cancel()
@@ -65,7 +66,7 @@ func (f *fleet) tell(key string, v any) error {
 		_, err = f.kv.Put(ctx, key, data)
 	}
 	if err != nil {
-		f.log.Error().Err(err).Str("key", key).Msg("other workers cannot be told")
+		f.rare.Error().Err(err).Str("key", key).Msg("other workers cannot be told")
 	}
 	return err
 }

@@ -178,18 +178,16 @@ func (s *Store) foldOn(ctx context.Context, batch string, cp *checkpoint, until 
 		cp.Ledger.add(e)
 		cp.Sequence = meta.Sequence.Stream
 		if fresh++; fresh%saveEvery == 0 {
-			if err := s.saveCheckpoint(ctx, batch, cp); err != nil {
-				return err
-			}
+			s.saveCheckpoint(ctx, batch, cp)
 		}
 		if !until.IsZero() && time.Now().After(until) {
 			break
 		}
 	}
-	if fresh == 0 {
-		return nil
+	if fresh > 0 {
+		s.saveCheckpoint(ctx, batch, cp)
 	}
-	return s.saveCheckpoint(ctx, batch, cp)
+	return nil
 }
 
 // standing counts the endings up to a sequence: all without those after it. Endings that come
@@ -233,19 +231,20 @@ func (s *Store) checkpoint(ctx context.Context, batch string) (*checkpoint, erro
 	return cp, nil
 }
 
-// saveCheckpoint writes it unless somebody else has meanwhile: theirs is as good.
-func (s *Store) saveCheckpoint(ctx context.Context, batch string, cp *checkpoint) error {
+// saveWait bounds the writing of a checkpoint. Counts are asked for when the store is in trouble,
+// and then it may not be possible.
+const saveWait = time.Second
+
+// saveCheckpoint writes it unless somebody else has meanwhile, as theirs is as good, or nobody can:
+// it only saves the next reader time.
+func (s *Store) saveCheckpoint(ctx context.Context, batch string, cp *checkpoint) {
+	ctx, cancel := context.WithTimeout(ctx, saveWait)
+	defer cancel()
 	data, err := json.Marshal(cp)
 	if err != nil {
-		return fmt.Errorf("encode ledger of %s: %w", batch, err)
+		return
 	}
-	revision, err := s.fleet.Update(ctx, ledgerPrefix+batch, data, cp.revision)
-	if errors.Is(ending(err), errEnded) {
-		return nil
+	if revision, err := s.fleet.Update(ctx, ledgerPrefix+batch, data, cp.revision); err == nil {
+		cp.revision = revision
 	}
-	if err != nil {
-		return fmt.Errorf("write ledger of %s: %w", batch, err)
-	}
-	cp.revision = revision
-	return nil
 }

@@ -140,7 +140,7 @@ func (c *Consumer) putEnding(ctx context.Context, d *delivery, m *nats.Msg) (oth
 			return other, err
 		}
 		if tries == 1 {
-			defer c.unstored.wait(c.c.Log, err)()
+			defer c.unstored.wait(err)()
 		}
 		if !sleep(ctx, time.Second) {
 			return other, err

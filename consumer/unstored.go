@@ -1,7 +1,7 @@
 package consumer
 
 import (
-	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/rs/zerolog"
@@ -10,27 +10,19 @@ import (
 // unstored counts the endings that wait for a broker that cannot store them. Pulling stops when a
 // queue has no room for more of them.
 type unstored struct {
-	mu   sync.Mutex
-	n    int
-	told time.Time
+	log zerolog.Logger
+	n   atomic.Int64
 }
 
-// wait notes one, and says so from time to time. The function it returns is for its end.
-func (u *unstored) wait(log zerolog.Logger, err error) (over func()) {
-	u.mu.Lock()
-	defer u.mu.Unlock()
-	u.n++
-	if time.Since(u.told) > unstoredEvery {
-		u.told = time.Now()
-		log.Warn().Err(err).Int("waiting", u.n).
-			Msg("the broker does not store what has ended: answers wait in memory until it does")
-	}
-	return func() {
-		u.mu.Lock()
-		defer u.mu.Unlock()
-		u.n--
-	}
+// wait notes one and says so. The function it returns is for its end.
+func (u *unstored) wait(err error) (over func()) {
+	u.log.Warn().Err(err).Int64("waiting", u.n.Add(1)).
+		Msg("the broker does not store what has ended: answers wait in memory until it does")
+	return func() { u.n.Add(-1) }
 }
 
-// unstoredEvery is how often it is said at most.
-const unstoredEvery = time.Minute
+// rarely is a log for what may happen to thousands of jobs at once, or every second: one line a
+// minute.
+func rarely(log zerolog.Logger) zerolog.Logger {
+	return log.Sample(&zerolog.BurstSampler{Burst: 1, Period: time.Minute})
+}

@@ -23,8 +23,12 @@ const (
 	headerBatchCommit   = "Nats-Batch-Commit"
 )
 
-// errCodeFull is what the server answers when a stream with DiscardNew is at MaxBytes.
-const errCodeFull jetstream.ErrorCode = 10077
+const (
+	// errCodeFull is what the server answers when a stream with DiscardNew is at MaxBytes.
+	errCodeFull jetstream.ErrorCode = 10077
+	// errCodeIncomplete is its answer to a commit when it could not store what came before.
+	errCodeIncomplete jetstream.ErrorCode = 10176
+)
 
 // PublishAtomic stores all of msgs or none of them, with one fsync on a broker that syncs
 // always. All must go to one stream, at most MaxAtomic of them. A refusal by the server is a
@@ -120,6 +124,9 @@ func readAck(data []byte, want int) error {
 	}
 	if err := json.Unmarshal(data, &ack); err != nil {
 		return fmt.Errorf("read ack of atomic batch: %w", err)
+	}
+	if ack.Error != nil && ack.Error.ErrorCode == errCodeIncomplete {
+		return fmt.Errorf("%w: the broker could not store it, is its disk full?", ack.Error)
 	}
 	if ack.Error != nil {
 		return ack.Error

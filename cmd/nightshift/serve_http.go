@@ -82,7 +82,8 @@ func guarded(token string, h http.Handler) http.Handler {
 	})
 }
 
-// healthz says that the process lives and, once it is open, that the broker answers.
+// healthz says that the process lives and, once it is open, that the broker answers. A store that
+// cannot be written is no reason to kill it: answers wait in its memory until it can.
 func (v *server) healthz(w http.ResponseWriter, r *http.Request) {
 	if err := v.brokerAnswers(r.Context()); err != nil {
 		http.Error(w, err.Error(), http.StatusServiceUnavailable)
@@ -97,9 +98,6 @@ func (v *server) brokerAnswers(ctx context.Context) error {
 	s := v.session.Load()
 	if s == nil {
 		return nil
-	}
-	if err := s.broker.Health(); err != nil {
-		return err
 	}
 	ctx, cancel := context.WithTimeout(ctx, answerWait)
 	defer cancel()
@@ -146,6 +144,8 @@ func (v *server) readiness(ctx context.Context) readiness {
 	state := readiness{Ready: true, Queues: now.queues, Held: map[string]policy.Class{}}
 	if v.brokerAnswers(ctx) != nil {
 		state.Ready, state.Reason = false, "the broker is out of reach"
+	} else if v.session.Load().broker.Health() != nil {
+		state.Ready, state.Reason = false, "the store cannot be written: is the disk full?"
 	}
 	stats := now.Stats()
 	for name, p := range stats.Providers {

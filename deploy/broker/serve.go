@@ -8,8 +8,10 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/nats-io/nats-server/v2/server"
+	"github.com/rs/zerolog"
 )
 
 // serve starts the server and waits until it has read its store.
@@ -22,7 +24,9 @@ func serve(c Config, token string, maxStore int64) (*server.Server, error) {
 	if err != nil {
 		return nil, fmt.Errorf("start broker: %w", err)
 	}
-	log := &serverLog{log: c.Log}
+	log := &serverLog{log: c.Log.Sample(zerolog.LevelSampler{
+		ErrorSampler: &zerolog.BurstSampler{Burst: 5, Period: time.Minute}, // a full disk is one for every write
+	})}
 	srv.SetLoggerV2(log, false, false, false)
 	srv.Start()
 	if err := started(c.Dir, srv, log); err != nil {
