@@ -98,7 +98,7 @@ func (c *Consumer) servedBy(ctx context.Context, by route, r *policy.Result) {
 	if by.guard.State().Hold == nil {
 		return
 	}
-	if err := c.store.Release(ctx, by.account); err != nil {
+	if err := c.store.healed(ctx, by.account); err != nil {
 		c.c.Log.Error().Err(err).Msg("the hold stays")
 	}
 }

@@ -148,10 +148,15 @@ func (f *fleet) applyHold(e jetstream.KeyValueEntry) {
 	if guard == nil {
 		return
 	}
-	if e.Operation() != jetstream.KeyValuePut {
+	switch e.Operation() {
+	case jetstream.KeyValueDelete:
+		guard.Heal()
+	case jetstream.KeyValuePurge:
 		guard.SetHold(nil)
-	} else if h, err := decodeHold(e); err == nil {
-		guard.SetHold(&h)
+	default:
+		if h, err := decodeHold(e); err == nil {
+			guard.SetHold(&h)
+		}
 	}
 }
 

@@ -55,7 +55,7 @@ func (c *Consumer) probeOne(ctx, calls context.Context, l *lane) bool {
 		c.c.Log.Warn().Err(err).Str("queue", l.Name).Msg("cannot probe the held provider")
 	}
 	if healthy && l.guard.State().Hold != nil { // the guard itself ends a hold that was not sure
-		if err := c.store.Release(ctx, l.Account); err != nil {
+		if err := c.store.healed(ctx, l.Account); err != nil {
 			c.c.Log.Error().Err(err).Msg("the hold stays")
 		}
 	}
@@ -124,12 +124,24 @@ func (f *fleet) claimProbe(ctx context.Context, account string, early bool) bool
 
 // Release ends the hold of a provider: workers pull again at once.
 func (s *Store) Release(ctx context.Context, account string) error {
+	return s.release(ctx, account, func(key string) error {
+		return s.fleet.Purge(ctx, key, jetstream.PurgeTTL(time.Hour))
+	})
+}
+
+// healed is Release of a provider that has answered. That is known to all then, as it is deleted and
+// not purged.
+func (s *Store) healed(ctx context.Context, account string) error {
+	return s.release(ctx, account, func(key string) error { return s.fleet.Delete(ctx, key) })
+}
+
+func (s *Store) release(ctx context.Context, account string, remove func(key string) error) error {
 	_, err := s.fleet.Get(ctx, holdPrefix+account)
 	if errors.Is(err, jetstream.ErrKeyNotFound) {
 		return fmt.Errorf("provider %s is not held", account)
 	}
 	if err == nil {
-		err = s.fleet.Purge(ctx, holdPrefix+account, jetstream.PurgeTTL(time.Hour))
+		err = remove(holdPrefix + account)
 	}
 	if err != nil {
 		return fmt.Errorf("release provider %s: %w", account, err)

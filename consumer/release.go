@@ -26,7 +26,7 @@ func (f *fleet) tellRelease(wrong policy.Hold) {
 		h, err = decodeHold(e)
 	}
 	if err == nil && h.Since.Equal(wrong.Since) {
-		err = f.kv.Purge(ctx, holdPrefix+wrong.Provider, jetstream.LastRevision(e.Revision()), jetstream.PurgeTTL(time.Hour))
+		err = f.kv.Delete(ctx, holdPrefix+wrong.Provider, jetstream.LastRevision(e.Revision()))
 	}
 	if err != nil {
 		f.log.Warn().Err(err).Str("provider", wrong.Provider).Msg("the hold stays until a probe ends it")

@@ -37,13 +37,10 @@ func TestResumeOpensTheGate(t *testing.T) {
 	}
 }
 
-// Some fast 404 at a fresh start hold the provider; the answer to a call that was on its way ends
-// that for all workers, and the jobs with the wrong model die of it.
-func TestAnswerOnItsWayEndsTheHold(t *testing.T) {
-	t.Parallel()
-	w := newWorld(t, "")
-	answer := make(chan struct{})
-	p := serving(t, func(out http.ResponseWriter, r *http.Request) {
+// reluctant has no model for a prompt of "missing", and answers the others when it may.
+func reluctant(t *testing.T, answer <-chan struct{}) consumer.Provider {
+	t.Helper()
+	return serving(t, func(out http.ResponseWriter, r *http.Request) {
 		body, _ := io.ReadAll(r.Body)
 		if strings.Contains(string(body), "missing") {
 			out.WriteHeader(http.StatusNotFound)
@@ -56,6 +53,15 @@ func TestAnswerOnItsWayEndsTheHold(t *testing.T) {
 		}
 		_, _ = fmt.Fprint(out, filler(1))
 	})
+}
+
+// Some fast 404 at a fresh start hold the provider; the answer to a call that was on its way ends
+// that for all workers, and the jobs with the wrong model die of it.
+func TestAnswerOnItsWayEndsTheHold(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, "")
+	answer := make(chan struct{})
+	p := reluctant(t, answer)
 	edit := func(c *consumer.Config) { c.Accounts[0].Provider = p }
 	w.put(t, "b", line("slow", "x"))
 	// The second has none of these jobs: what it knows is what it hears.
@@ -77,4 +83,26 @@ func TestAnswerOnItsWayEndsTheHold(t *testing.T) {
 	if got := w.ended(t, "b", 13); got.Dead != 12 {
 		t.Errorf("counts %+v", got)
 	}
+}
+
+// One worker has only jobs of a missing model and holds the provider again and again; another hears an
+// answer. The first learns from that whose fault it is.
+func TestAnswerElsewhereTellsWhoseFault(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, "")
+	answer := make(chan struct{})
+	p := reluctant(t, answer)
+	edit := func(c *consumer.Config) { c.Accounts[0].Provider = p }
+	w.put(t, "b", line("slow", "x"))
+	first := w.start(t, edit)
+	eventually(t, "the slow call", func() bool { return first.Stats().Calls == 1 })
+	w.putOn(t, "other", "c", 12, "missing")
+	w.start(t, edit, func(c *consumer.Config) { c.Queues[0].Name, c.Queues[0].Batch = "other", "c" })
+	w.hold(t)
+	eventually(t, "the first knows it", func() bool { return first.Stats().Providers["acme"].Hold != nil })
+	close(answer)
+	if got := w.ended(t, "c", 12); got.Dead != 12 {
+		t.Errorf("counts %+v", got)
+	}
+	w.healed(t)
 }

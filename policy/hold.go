@@ -62,6 +62,16 @@ func (g *Guard) SetHold(h *Hold) {
 	}
 }
 
+// Heal ends a hold because another worker was answered.
+func (g *Guard) Heal() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.hold != nil {
+		g.answered = time.Now()
+		g.release()
+	}
+}
+
 // answer notes an answer. It ends an unsure hold: the call was on its way when that began.
 func (g *Guard) answer() {
 	g.mu.Lock()
