@@ -61,7 +61,8 @@ var ErrTooLarge = errors.New("too large to be kept beside the original: submit i
 
 // Edit changes what a replay of the letters that f chooses will send, and says how many were. The
 // original stays in the entry. What Change makes must be a job that keeps its custom_id, and is
-// checked as a line of a file is; an *EditError otherwise, and with Change's own error.
+// checked as a line of a file is, and for the types of well-known members; an *EditError otherwise, and
+// with Change's own error.
 func (s *Store) Edit(ctx context.Context, f Filter, e Edit) (int, error) {
 	if e.DryRun {
 		return s.editAll(ctx, f, e)
@@ -140,5 +141,9 @@ func (l *DeadLetter) fits(data []byte, maxPayload int) error {
 	case len(l.Body)+len(data) > maxPayload-producer.Headroom:
 		return ErrTooLarge
 	}
-	return nil
+	body, isLine := RequestBody(data)
+	if !isLine {
+		body = data
+	}
+	return mistyped(body)
 }

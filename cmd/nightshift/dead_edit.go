@@ -24,7 +24,8 @@ func (a *app) deadEditCommand() *cobra.Command {
 		Short: "Change the requests that a replay will send",
 		Long: "edit opens $VISUAL or $EDITOR on the request body of one dead letter, or changes any\n" +
 			"number of them with --set and --patch. What comes out is checked as a line of a\n" +
-			"file is. The original is kept until the job is replayed.\n\n" +
+			"file is, and members such as max_tokens for their type. The original is kept until\n" +
+			"the job is replayed.\n\n" +
 			"--set takes a path in the job's line and a value, JSON or else a text; null removes\n" +
 			"a member, and objects are merged. --patch takes a file with a JSON merge patch\n" +
 			"(RFC 7396) of the line, such as {\"body\":{\"max_tokens\":512}}.",
