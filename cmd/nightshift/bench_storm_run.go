@@ -127,6 +127,9 @@ func serveStorm(ctx context.Context, h *sim.Handler) (base string, stop func(), 
 	return "http://" + l.Addr().String() + "/v1", func() { _ = srv.Close(); <-done }, nil
 }
 
+// stormPatience is how much longer a scenario with an end lasts at most.
+const stormPatience = 30 * time.Second
+
 // measure waits for the first call, starts the provider's clock, and takes the figures when the
 // scenario's time is over or all jobs have ended.
 func (s storm) measure(ctx context.Context, r *race) figures {
@@ -149,7 +152,10 @@ func (s storm) measure(ctx context.Context, r *race) figures {
 				warm = false
 				r.provider.ResetStats()
 			}
-			if s.end > 0 && now.Sub(start) >= s.end || r.ended() >= s.jobs || s.over != nil && s.over(r) {
+			late := now.Sub(start) - s.end
+			// What is to end may still be on its way to a slow disk.
+			ended := s.end > 0 && late >= 0 && (r.ended() >= s.want.deaths() || late >= stormPatience)
+			if ended || r.ended() >= s.jobs || s.over != nil && s.over(r) {
 				return s.figures(r)
 			}
 		}

@@ -55,13 +55,18 @@ func (f figures) misses(s storm) error {
 	miss(f.Doubled > 0, "%d doubled calls", f.Doubled)
 	miss(s.end == 0 && s.over == nil && f.lost != 0, "%d jobs without an ending", f.lost)
 	miss(w.held > 0 && (f.held == 0 || f.held > w.held), "held after %d calls, want %d", f.held, w.held)
-	dead := 0
 	for class, n := range w.dead {
-		dead += n
 		miss(f.classes[class] != n, "%d dead of class %s, want %d", f.classes[class], class, n)
 	}
-	miss(f.dead != dead, "%d dead, want %d", f.dead, dead)
+	miss(f.dead != w.deaths(), "%d dead, want %d", f.dead, w.deaths())
 	return errors.Join(errs...)
+}
+
+func (w goal) deaths() (n int) {
+	for _, d := range w.dead {
+		n += d
+	}
+	return n
 }
 
 func byCapacity(s sim.Stats) float64 { return s.Share() }
