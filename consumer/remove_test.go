@@ -4,6 +4,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/rs/zerolog"
+
 	"nightshift/consumer"
 	"nightshift/producer"
 )
@@ -15,9 +17,15 @@ func TestLongQueueIsRemoved(t *testing.T) {
 	w := newWorld(t, "latency=2ms,sigma=1,bad=0.05,seed=3")
 	const n = 5_000 // a long queue is one of more than 4096
 	w.putMany(t, "b", n, "x")
-	w.start(t, func(c *consumer.Config) {
+	run := w.start(t, func(c *consumer.Config) {
 		c.Embedded = true
 		c.Accounts[0].Guard.Health.Flood = n
+		c.Log = zerolog.New(zerolog.NewTestWriter(t)).Level(zerolog.WarnLevel)
+	})
+	t.Cleanup(func() {
+		if t.Failed() {
+			t.Logf("worker %+v, provider %+v", run.Stats(), w.Stats())
+		}
 	})
 	w.ended(t, "b", n)
 	start := time.Now()
