@@ -48,10 +48,8 @@ func (c *Consumer) deliver(ctx context.Context, q *lane, m jetstream.Msg, by rou
 		by.guard.Give(1)
 		return false
 	}
-	ctx, d.lease = c.leases.hold(ctx, m, d.meta.Sequence.Stream)
-	defer c.leases.drop(d.lease)
-	ours, done := producer.Outlast(ctx, c.c.AckWait)
-	defer done()
+	ctx, ours, drop := c.takeUp(ctx, d)
+	defer drop()
 
 	outcome, fault := c.needless(ctx, d)
 	if outcome == proceed {
@@ -77,6 +75,17 @@ func (c *Consumer) deliver(ctx context.Context, q *lane, m jetstream.Msg, by rou
 	return !r.Cancelled && heard && d.by.account == q.Account
 }
 
+// takeUp begins the lease of a job. The first context ends when that is lost; in the second, which
+// ends a lease later, the job is settled.
+func (c *Consumer) takeUp(ctx context.Context, d *delivery) (held, ours context.Context, drop func()) {
+	held, d.lease = c.leases.hold(ctx, d.msg, d.meta.Sequence.Stream)
+	ours, done := producer.Outlast(held, c.c.AckWait)
+	return held, ours, func() {
+		done()
+		c.leases.drop(d.lease)
+	}
+}
+
 // decline hands back a job that came when there was no slot for it.
 func (c *Consumer) decline(ctx context.Context, q *lane, m jetstream.Msg) {
 	d, err := c.receive(q, m)
@@ -87,10 +96,8 @@ func (c *Consumer) decline(ctx context.Context, q *lane, m jetstream.Msg) {
 	if c.leases.adopt(m, d.meta.Sequence.Stream) {
 		return
 	}
-	ctx, d.lease = c.leases.hold(ctx, m, d.meta.Sequence.Stream)
-	defer c.leases.drop(d.lease)
-	ours, done := producer.Outlast(ctx, c.c.AckWait)
-	defer done()
+	ctx, ours, drop := c.takeUp(ctx, d)
+	defer drop()
 	outcome, fault := c.needless(ctx, d)
 	if outcome == proceed {
 		outcome = returned

@@ -95,12 +95,7 @@ func (c *Consumer) servedBy(ctx context.Context, by route, r *policy.Result) {
 		return
 	}
 	c.stats.fallback.Add(1)
-	if by.guard.State().Hold == nil {
-		return
-	}
-	if err := c.store.healed(ctx, by.account); err != nil {
-		c.c.Log.Error().Err(err).Msg("the hold stays")
-	}
+	c.heal(ctx, by.account)
 }
 
 // busy is what becomes of a job whose fallback has no slot: it is back in the queue until one may

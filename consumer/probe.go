@@ -54,12 +54,20 @@ func (c *Consumer) probeOne(ctx, calls context.Context, l *lane) bool {
 	if err != nil {
 		c.c.Log.Warn().Err(err).Str("queue", l.Name).Msg("cannot probe the held provider")
 	}
-	if healthy && l.guard.State().Hold != nil { // the guard itself ends a hold that was not sure
-		if err := c.store.healed(ctx, l.Account); err != nil {
-			c.c.Log.Error().Err(err).Msg("the hold stays")
-		}
+	if healthy {
+		c.heal(ctx, l.Account)
 	}
 	return got
+}
+
+// heal ends the hold of a provider that has answered. One that was not sure the guard ends itself.
+func (c *Consumer) heal(ctx context.Context, account string) {
+	if c.guards[account].State().Hold == nil {
+		return
+	}
+	if err := c.store.healed(ctx, account); err != nil {
+		c.c.Log.Error().Err(err).Msg("the hold stays")
+	}
 }
 
 func (c *Consumer) fetchProbe(calls context.Context, l *lane) (got, healthy bool, err error) {

@@ -20,8 +20,8 @@ type Hold struct {
 	// Probe is when one job is tried again to see whether it has healed; Probes counts them.
 	Probe  time.Time `json:"probe"`
 	Probes int       `json:"probes,omitempty"`
-	// Unsure says that it stands on a few jobs that failed alike before any was answered. An
-	// answer that was on its way by then ends it.
+	// Unsure says that it stands on a few jobs that failed alike before any was answered. The
+	// next answer ends it, such as one that was on its way by then.
 	Unsure bool `json:"unsure,omitempty"`
 }
 

@@ -72,7 +72,7 @@ func (g *Guard) Heal() {
 	}
 }
 
-// answer notes an answer. It ends an unsure hold: the call was on its way when that began.
+// answer notes an answer. It ends an unsure hold, which stood on there being none.
 func (g *Guard) answer() {
 	g.mu.Lock()
 	g.answered = time.Now()
